@@ -1,0 +1,209 @@
+"""The recipe as frozen dataclasses: the one form in which settings travel below the door. No jax, no files.
+
+A field is part of the run's **identity** unless it is marked `runtime(...)`: a run folder is resumed only with the same identity.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from ..data.spec import DataSpec
+from ..schema import runtime
+from ..sharding.spec import MeshSpec
+
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageTowerSpec:
+    """A vision transformer (Dosovitskiy et al., 2021).
+
+    mlp_dim: hidden units of the MLP; absent: 4 x width.
+    pool: `cls` (a class token), `gap` (mean of tokens), `map` (attention pooling by one probe, Zhai et al., 2022),
+        `attentional` (CoCa's pooler with `pool_queries` queries; the first is the embedding, the others go to the decoder).
+    projection: `linear` (no bias) to the embedding, or `none`.
+    norm_first: LayerNorm before the first block, `layernorm` (CLIP) or `none`.
+    activation: `gelu` (exact), `gelu_tanh`, or `quick_gelu` (x sigmoid(1.702 x), OpenAI's CLIP).
+    init: `clip` or `big_vision`.
+    mean, std: per channel, of pixels scaled to [0, 1].
+    """
+
+    depth: int = 12
+    width: int = 768
+    heads: int = 12
+    mlp_dim: int | None = None
+    patch_size: int = 32
+    pool: str = "cls"
+    pool_heads: int | None = None
+    pool_queries: int = 256
+    projection: str = "linear"
+    norm_first: str = "layernorm"
+    norm_eps: float = 1e-5
+    activation: str = "gelu"
+    init: str = "clip"
+    mean: tuple[float, float, float] = CLIP_MEAN
+    std: tuple[float, float, float] = CLIP_STD
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextTowerSpec:
+    """A text transformer.
+
+    context_length: tokens a caption, end token included. vocab_size: rows of the token table (at least the tokenizer's).
+    attention: `causal` or `bidirectional`.
+    pool: `eos` (the first `eos_id`), `last` (the last position, whatever it holds), or `cls` (a learnt token put at the end, CoCa).
+    projection: `linear`, `linear_bias` (SigLIP), or `none`.
+    """
+
+    depth: int = 12
+    width: int = 512
+    heads: int = 8
+    mlp_dim: int | None = None
+    context_length: int = 77
+    vocab_size: int = 49408
+    eos_id: int = 49407
+    pad_id: int = 0
+    attention: str = "causal"
+    pool: str = "eos"
+    projection: str = "linear"
+    norm_eps: float = 1e-5
+    activation: str = "gelu"
+    init: str = "clip"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DecoderSpec:
+    """CoCa's multimodal decoder: blocks of causal self-attention, cross-attention to the image tokens, MLP (Yu et al., 2022, section 3.2)."""
+
+    depth: int = 12
+    heads: int = 8
+    mlp_dim: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """An image tower and a text tower with a shared embedding of `embed_dim`; with `decoder`, a contrastive captioner."""
+
+    image: ImageTowerSpec = ImageTowerSpec()
+    text: TextTowerSpec = TextTowerSpec()
+    decoder: DecoderSpec | None = None
+    embed_dim: int = 512
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ObjectiveSpec:
+    """Weighted terms. The total loss is the weighted sum.
+
+    terms: name of a registered term -> weight: `softmax`, `sigmoid`, `captioning`.
+    init_scale, max_scale: the logit scale (inverse temperature) at the start, and the bound it is clamped to after each step (absent: none).
+    init_bias: the sigmoid term's logit bias at the start.
+    """
+
+    terms: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    init_scale: float = 1 / 0.07
+    max_scale: float | None = 100.0
+    init_bias: float = -10.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerSpec:
+    """AdamW with decoupled weight decay, and its schedule.
+
+    schedule: `cosine` or `linear` (both end at 0 at `decay_steps`), `constant`, `rsqrt`. All after `warmup_steps` of linear warm-up.
+    decay_steps: steps at which the schedule ends; absent: `train.steps`.
+    no_decay: names of parameters (regular expressions on the last part of the path) that weight decay leaves alone.
+    grad_clip: largest global norm of the gradient.
+    """
+
+    name: str = "adamw"
+    peak_lr: float = 5e-4
+    schedule: str = "cosine"
+    warmup_steps: int = 2000
+    decay_steps: int | None = None
+    weight_decay: float = 0.2
+    no_decay: tuple[str, ...] = (r".*bias", r".*scale", r"class_token", r"cls_token")
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-6
+    grad_clip: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainSpec:
+    """batch_size: samples a step, of all devices together. dtype: of the towers' arithmetic (parameters, logits and loss are float32).
+
+    remat: `none`, `dots` (matrix products are kept), or `full` (only the inputs of a layer are kept).
+    scan_unroll: layers of a tower that are compiled as straight code; 0: all.
+    """
+
+    batch_size: int = 32768
+    steps: int = runtime(390_625)
+    dtype: str = "bfloat16"
+    remat: str = runtime("none")
+    scan_unroll: int = runtime(1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvalTaskSpec:
+    """One evaluation.
+
+    kind: `retrieval`, `zero_shot`, or `loss`.
+    data: shard patterns.
+    id_key: retrieval: samples with the same value of this member (`json:codepoint`, `txt`) are right answers for each other; absent: the sample alone.
+    class_key: zero-shot: the member with the class, an index or a name (`cls`, `json:group`).
+    class_names, templates: zero-shot: the names in order, and prompts with `{}`; or one entry `file:PATH` with a line each.
+    negatives: loss: samples a contrastive batch, whatever the training batch is.
+    """
+
+    kind: str = "retrieval"
+    data: tuple[str, ...] = ()
+    id_key: str | None = None
+    class_key: str = "cls"
+    class_names: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ("{}",)
+    negatives: int = 256
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvalSpec:
+    """every: steps between evaluations during training; 0: only at the end. metric: `TASK/NAME`, the one number that sweeps compare."""
+
+    every: int = 0
+    batch_size: int = 256
+    metric: str | None = None
+    tasks: Mapping[str, EvalTaskSpec] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckpointSpec:
+    """every: steps between checkpoints (one is always saved at the end). keep_last: newest that are kept. keep_every: steps whose multiples are kept for ever."""
+
+    every: int = 1000
+    keep_last: int = 2
+    keep_every: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogSpec:
+    """every: steps between lines. writers: where metrics go: `jsonl`, `tensorboard`, `wandb`. peak_tflops: of one device, for the utilisation; absent: from the hardware table."""
+
+    every: int = 50
+    writers: tuple[str, ...] = ("jsonl", "tensorboard")
+    peak_tflops: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that one training run is."""
+
+    name: str = runtime("")
+    seed: int = 0
+    model: ModelSpec = ModelSpec()
+    objective: ObjectiveSpec = ObjectiveSpec()
+    data: DataSpec = DataSpec()
+    optimizer: OptimizerSpec = OptimizerSpec()
+    train: TrainSpec = TrainSpec()
+    mesh: MeshSpec = runtime(MeshSpec())
+    eval: EvalSpec = runtime(EvalSpec())
+    checkpoint: CheckpointSpec = runtime(CheckpointSpec())
+    log: LogSpec = runtime(LogSpec())
