@@ -1,0 +1,78 @@
+"""The models: two towers with a shared embedding, and the same with a caption decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from ...sharding.axes import Axes
+from ..spec import ModelSpec
+from .blocks import Compute
+from .decoder import Decoder
+from .image_tower import ImageTower
+from .parameters import gathered_weight
+from .text_tower import TextTower
+
+
+def unit(z: jax.Array) -> jax.Array:
+    """Rows of length one in float32; a zero row stays zero."""
+    z = z.astype(jnp.float32)
+    return z * jax.lax.rsqrt(jnp.maximum(jnp.square(z).sum(-1, keepdims=True), 1e-24))
+
+
+class DualEncoder(nnx.Module):
+    """CLIP (Radford et al., 2021), SigLIP (Zhai et al., 2023): image and text to unit vectors of one space."""
+
+    def __init__(self, spec: ModelSpec, *, image_size: int, compute: Compute, rngs: nnx.Rngs):
+        self.image = ImageTower(spec.image, image_size=image_size, embed_dim=spec.embed_dim, compute=compute, rngs=rngs)
+        self.text = TextTower(spec.text, embed_dim=spec.embed_dim, compute=compute, rngs=rngs)
+
+    def __call__(self, batch: Mapping[str, jax.Array], *, axes: Axes) -> dict[str, jax.Array]:
+        """The named outputs: image_embedding, text_embedding, float32[B, E]."""
+        return {
+            "image_embedding": self.encode_image(batch["image"], axes=axes),
+            "text_embedding": self.encode_text(batch["text"], axes=axes),
+        }
+
+    def encode_image(self, images: jax.Array, *, axes: Axes) -> jax.Array:
+        """uint8[B, H, W, 3] -> float32[B, E], rows of length one."""
+        with jax.named_scope("image_tower"):
+            return unit(self.image.embed(images, axes=axes))
+
+    def encode_text(self, tokens: jax.Array, *, axes: Axes) -> jax.Array:
+        """i32[B, T] -> float32[B, E], rows of length one."""
+        with jax.named_scope("text_tower"):
+            return unit(self.text.embed(tokens, axes=axes))
+
+
+class ContrastiveCaptioner(DualEncoder):
+    """CoCa (Yu et al., 2022): a dual encoder whose text tokens go on through a decoder that reads the image."""
+
+    def __init__(self, spec: ModelSpec, *, image_size: int, compute: Compute, rngs: nnx.Rngs):
+        assert spec.decoder is not None
+        super().__init__(spec, image_size=image_size, compute=compute, rngs=rngs)
+        self.decoder = Decoder(spec.decoder, text=spec.text, context_width=spec.embed_dim, compute=compute, rngs=rngs)
+
+    def __call__(self, batch: Mapping[str, jax.Array], *, axes: Axes) -> dict[str, jax.Array]:
+        """The embeddings, and hidden f[B, T, D] with unembedding f[D, V / tensor] for the captioning term."""
+        with jax.named_scope("image_tower"):
+            image = self.image(batch["image"], axes=axes)
+        with jax.named_scope("text_tower"):
+            text = self.text(batch["text"], axes=axes)
+        with jax.named_scope("decoder"):
+            hidden = self.decoder(text.tokens, image.tokens, axes=axes)
+        return {
+            "image_embedding": unit(self.image.project(image.pooled, axes=axes)),
+            "text_embedding": unit(self.text.project(text.pooled, axes=axes)),
+            "hidden": hidden,
+            "unembedding": gathered_weight(self.decoder.unembedding, axes=axes, dtype=hidden.dtype),
+        }
+
+
+def build_model(spec: ModelSpec, *, image_size: int, compute: Compute, rngs: nnx.Rngs) -> DualEncoder:
+    """The model that a recipe's `model` part says."""
+    kind = DualEncoder if spec.decoder is None else ContrastiveCaptioner
+    return kind(spec, image_size=image_size, compute=compute, rngs=rngs)

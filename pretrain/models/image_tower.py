@@ -1,0 +1,107 @@
+"""The image tower: a vision transformer from uint8 pixels to tokens and a pooled vector."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from ...sharding.axes import Axes
+from ..spec import ImageTowerSpec
+from .blocks import Block, Compute, Stack
+from .layers import LayerNorm
+from .parameters import block_init, gathered, gathered_weight, normal, parameter, uniform, xavier, zeros
+from .pooling import AttentionalPool, MapPool, TowerOutput
+
+
+def patches(images: jax.Array, patch_size: int) -> jax.Array:
+    """[B, H, W, 3] -> [B, N, patch_size * patch_size * 3], row by row, each patch in (row, column, channel) order."""
+    batch, height, width, channels = images.shape
+    rows, columns = height // patch_size, width // patch_size
+    grid = images.reshape(batch, rows, patch_size, columns, patch_size, channels)
+    return grid.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * columns, patch_size * patch_size * channels)
+
+
+class ImageTower(nnx.Module):
+    """Dosovitskiy et al. (2021), with CLIP's or SigLIP's details as `spec` says."""
+
+    def __init__(self, spec: ImageTowerSpec, *, image_size: int, embed_dim: int, compute: Compute, rngs: nnx.Rngs):
+        width, mlp_dim = spec.width, spec.mlp_dim or 4 * spec.width
+        pixels, count = 3 * spec.patch_size**2, (image_size // spec.patch_size) ** 2
+        clip = spec.init == "clip"
+        init = block_init("clip_image" if clip else spec.init, width=width, mlp_dim=mlp_dim, depth=spec.depth)
+        self.spec, self.compute = spec, compute
+        self.patch = parameter(uniform(pixels**-0.5) if clip else xavier(pixels, width), (pixels, width), None, "fsdp", rngs=rngs)
+        self.patch_bias = None if clip else parameter(zeros, (width,), rngs=rngs)
+        self.class_token = parameter(normal(width**-0.5), (width,), rngs=rngs) if spec.pool == "cls" else None
+        self.position = parameter(normal(width**-0.5), (count + (spec.pool == "cls"), width), None, "fsdp", rngs=rngs)
+        self.norm_first = LayerNorm(width, eps=spec.norm_eps, rngs=rngs) if spec.norm_first == "layernorm" else None
+
+        def block(rngs: nnx.Rngs) -> Block:
+            return Block(width, heads=spec.heads, mlp_dim=mlp_dim, activation=spec.activation, norm_eps=spec.norm_eps, init=init, rngs=rngs)
+
+        self.blocks = Stack(block, depth=spec.depth, compute=compute, rngs=rngs)
+        output_width = embed_dim if spec.pool == "attentional" else width
+        self.pool = self._make_pool(spec, embed_dim=embed_dim, rngs=rngs)
+        self.norm = LayerNorm(output_width, eps=spec.norm_eps, rngs=rngs)
+        self.projection = (
+            parameter(normal(output_width**-0.5), (output_width, embed_dim), "fsdp", None, rngs=rngs) if spec.projection == "linear" else None
+        )
+
+    @staticmethod
+    def _make_pool(spec: ImageTowerSpec, *, embed_dim: int, rngs: nnx.Rngs) -> nnx.Module | None:
+        width, mlp_dim, heads = spec.width, spec.mlp_dim or 4 * spec.width, spec.pool_heads or spec.heads
+        if spec.pool == "map":
+            init = block_init("big_vision", width=width, mlp_dim=mlp_dim, depth=1)
+            return MapPool(width, heads=heads, mlp_dim=mlp_dim, activation=spec.activation, norm_eps=spec.norm_eps, init=init, rngs=rngs)
+        if spec.pool == "attentional":
+            return AttentionalPool(width, output_width=embed_dim, queries=spec.pool_queries, heads=heads, norm_eps=spec.norm_eps, rngs=rngs)
+        return None
+
+    def __call__(self, images: jax.Array, *, axes: Axes) -> TowerOutput:
+        """uint8[B, H, W, 3] -> tokens f[B, N, D] and pooled f[B, D] (before the projection)."""
+        x = self.blocks(self._embed(images, axes), axes=axes)
+        match self.spec.pool:
+            case "cls":
+                tokens = self.norm(x)
+                return TowerOutput(tokens=tokens[:, 1:], pooled=tokens[:, 0])
+            case "gap":
+                tokens = self.norm(x)
+                return TowerOutput(tokens=tokens, pooled=tokens.mean(1))
+            case "map":
+                tokens = self.norm(x)
+                return TowerOutput(tokens=tokens, pooled=gathered(self.pool, axes=axes, dtype=self.compute.dtype)(tokens, axes=axes))
+            case _:
+                tokens = self.norm(gathered(self.pool, axes=axes, dtype=self.compute.dtype)(x, axes=axes))
+                return TowerOutput(tokens=tokens[:, 1:], pooled=tokens[:, 0])
+
+    def embed(self, images: jax.Array, *, axes: Axes) -> jax.Array:
+        """uint8[B, H, W, 3] -> the vector that the embedding is made of, f[B, E]; nothing is computed for tokens that no one reads."""
+        if self.spec.pool == "cls":
+            row = self.blocks.at(self._embed(images, axes), lambda x: x[:, :1], axes=axes)
+            return self.project(self.norm(row)[:, 0], axes=axes)
+        return self.project(self(images, axes=axes).pooled, axes=axes)
+
+    def project(self, pooled: jax.Array, *, axes: Axes) -> jax.Array:
+        """f[B, D] -> f[B, E]."""
+        if self.projection is None:
+            return pooled
+        return pooled @ gathered_weight(self.projection, axes=axes, dtype=self.compute.dtype)
+
+    def _embed(self, images: jax.Array, axes: Axes) -> jax.Array:
+        scale, shift = pixel_normalisation(self.spec)
+        x = patches(images.astype(jnp.float32) * scale + shift, self.spec.patch_size).astype(self.compute.dtype)
+        x = x @ gathered_weight(self.patch, axes=axes, dtype=self.compute.dtype)
+        if self.patch_bias is not None:
+            x = x + self.patch_bias[...].astype(x.dtype)
+        if self.class_token is not None:
+            token = jnp.broadcast_to(self.class_token[...].astype(x.dtype), (x.shape[0], 1, x.shape[-1]))
+            x = jnp.concatenate([token, x], axis=1)
+        x = x + gathered_weight(self.position, axes=axes, dtype=self.compute.dtype)
+        return x if self.norm_first is None else self.norm_first(x)
+
+
+def pixel_normalisation(spec: ImageTowerSpec) -> tuple[jax.Array, jax.Array]:
+    """(pixel / 255 - mean) / std as pixel * scale + shift, f[3] each."""
+    mean, std = jnp.array(spec.mean, jnp.float32), jnp.array(spec.std, jnp.float32)
+    return 1 / (255 * std), -mean / std

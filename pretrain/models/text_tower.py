@@ -1,0 +1,97 @@
+"""The text tower: a transformer from token ids to token vectors and a pooled vector."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from ...sharding.axes import Axes
+from ..spec import TextTowerSpec
+from .blocks import Block, Compute, Stack
+from .layers import LayerNorm
+from .parameters import block_init, gathered_weight, normal, parameter, zeros
+from .pooling import TowerOutput, token_at
+
+
+def end_positions(tokens: jax.Array, eos_id: int) -> jax.Array:
+    """The place of the first `eos_id`: i32[B, T] -> i32[B]."""
+    return jnp.argmax(tokens == eos_id, axis=1)
+
+
+def causal_mask(length: int) -> jax.Array:
+    """bool[1, 1, T, T]: each position looks at itself and at those before it."""
+    return jnp.tril(jnp.ones((length, length), bool))[None, None]
+
+
+class TextTower(nnx.Module):
+    """CLIP's causal, SigLIP's bidirectional, or CoCa's unimodal text transformer, as `spec` says."""
+
+    def __init__(self, spec: TextTowerSpec, *, embed_dim: int, compute: Compute, rngs: nnx.Rngs):
+        width, mlp_dim = spec.width, spec.mlp_dim or 4 * spec.width
+        clip, learnt_token = spec.init == "clip", spec.pool == "cls"
+        init = block_init("clip_text" if clip else spec.init, width=width, mlp_dim=mlp_dim, depth=spec.depth)
+        self.spec, self.compute = spec, compute
+        self.embedding = parameter(normal(0.02 if clip else width**-0.5), (spec.vocab_size, width), "fsdp", None, rngs=rngs)
+        positions = spec.context_length + learnt_token
+        self.position = parameter(normal(0.01 if clip else width**-0.5), (positions, width), None, "fsdp", rngs=rngs)
+        self.cls_token = parameter(normal(0.01), (width,), rngs=rngs) if learnt_token else None
+
+        def block(rngs: nnx.Rngs) -> Block:
+            return Block(width, heads=spec.heads, mlp_dim=mlp_dim, activation=spec.activation, norm_eps=spec.norm_eps, init=init, rngs=rngs)
+
+        self.blocks = Stack(block, depth=spec.depth, compute=compute, rngs=rngs)
+        self.norm = LayerNorm(width, eps=spec.norm_eps, rngs=rngs)
+        self.projection = parameter(normal(width**-0.5), (width, embed_dim), "fsdp", None, rngs=rngs) if spec.projection != "none" else None
+        self.projection_bias = parameter(zeros, (embed_dim,), rngs=rngs) if spec.projection == "linear_bias" else None
+
+    def __call__(self, tokens: jax.Array, *, axes: Axes) -> TowerOutput:
+        """i32[B, T] -> tokens f[B, T, D] (before the last norm, as CoCa's decoder reads them) and pooled f[B, D] (after it)."""
+        x = self.blocks(self._embed(tokens, axes), axes=axes, mask=self._mask(tokens))
+        return TowerOutput(tokens=x[:, : tokens.shape[1]], pooled=self.norm(self._row(x, tokens))[:, 0])
+
+    def embed(self, tokens: jax.Array, *, axes: Axes) -> jax.Array:
+        """i32[B, T] -> the vector that the embedding is made of, f[B, E]; nothing is computed for tokens that no one reads."""
+        mask = self._mask(tokens)
+        row = self.blocks.at(
+            self._embed(tokens, axes), lambda x: self._row(x, tokens), axes=axes, mask=mask, row_mask=self._row_mask(tokens)
+        )
+        return self.project(self.norm(row)[:, 0], axes=axes)
+
+    def project(self, pooled: jax.Array, *, axes: Axes) -> jax.Array:
+        """f[B, D] -> f[B, E]."""
+        if self.projection is not None:
+            pooled = pooled @ gathered_weight(self.projection, axes=axes, dtype=self.compute.dtype)
+        return pooled if self.projection_bias is None else pooled + self.projection_bias[...].astype(pooled.dtype)
+
+    def _embed(self, tokens: jax.Array, axes: Axes) -> jax.Array:
+        x = gathered_weight(self.embedding, axes=axes, dtype=self.compute.dtype)[tokens]
+        position = gathered_weight(self.position, axes=axes, dtype=self.compute.dtype)
+        if self.cls_token is None:
+            return x + position[: tokens.shape[1]]
+        token = jnp.broadcast_to(self.cls_token[...].astype(x.dtype), (x.shape[0], 1, x.shape[-1]))
+        return jnp.concatenate([x + position[: tokens.shape[1]], token + position[-1]], axis=1)
+
+    def _row(self, x: jax.Array, tokens: jax.Array) -> jax.Array:
+        if self.spec.pool == "eos":
+            return token_at(x, end_positions(tokens, self.spec.eos_id))
+        return x[:, -1:]
+
+    def _mask(self, tokens: jax.Array) -> jax.Array | None:
+        """Which tokens each may look at; bidirectional text looks at padding too, as SigLIP's does."""
+        if self.spec.attention == "bidirectional":
+            return None
+        if self.cls_token is None:
+            return causal_mask(tokens.shape[1])
+        rows = jnp.broadcast_to(causal_mask(tokens.shape[1] + 1), (tokens.shape[0], 1, tokens.shape[1] + 1, tokens.shape[1] + 1))
+        return rows.at[:, :, -1:].set(self._row_mask(tokens))
+
+    def _row_mask(self, tokens: jax.Array) -> jax.Array | None:
+        """Which tokens the pooled one may look at: bool[B, 1, 1, T]; the learnt token at the end sees itself and the caption, no padding."""
+        if self.spec.attention == "bidirectional" or self.spec.pool == "last":
+            return None
+        ends = end_positions(tokens, self.spec.eos_id)
+        seen = jnp.arange(tokens.shape[1])[None] <= ends[:, None]
+        if self.cls_token is not None:
+            seen = jnp.concatenate([seen, jnp.ones((tokens.shape[0], 1), bool)], axis=1)
+        return seen[:, None, None]

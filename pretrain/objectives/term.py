@@ -1,0 +1,57 @@
+"""What a term of the objective is, and the register of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import ClassVar, TypeVar
+
+import jax
+from flax import nnx
+
+from ...sharding.axes import Axes
+from ..spec import ObjectiveSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class TermOutput:
+    """loss: f32[], the mean over the global batch, the same on every device. metrics: f32[] each, likewise."""
+
+    loss: jax.Array
+    metrics: Mapping[str, jax.Array]
+
+
+class Term(nnx.Module):
+    """One term: owns its parameters, declares what it `needs`, and is per-device code that names its collectives.
+
+    needs: named outputs of the model. pairwise: whether a sample's loss depends on the others of the batch.
+    """
+
+    needs: ClassVar[tuple[str, ...]]
+    pairwise: ClassVar[bool]
+
+    def __init__(self, spec: ObjectiveSpec, *, eos_id: int, rngs: nnx.Rngs):
+        raise NotImplementedError
+
+    def __call__(self, needed: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes) -> TermOutput:
+        """needed: the outputs named in `needs`, this device's rows. batch: this device's rows of the batch."""
+        raise NotImplementedError
+
+    @staticmethod
+    def bounds(spec: ObjectiveSpec) -> dict[str, tuple[float, float]]:
+        """Parameters of the term that are clamped after each optimizer step: name -> (lowest, highest)."""
+        return {}
+
+
+TermType = TypeVar("TermType", bound=type[Term])
+TERMS: dict[str, type[Term]] = {}
+
+
+def register(name: str) -> Callable[[TermType], TermType]:
+    """Makes a term known to recipes as `objective.terms.NAME`."""
+
+    def add(term: TermType) -> TermType:
+        TERMS[name] = term
+        return term
+
+    return add

@@ -1,0 +1,69 @@
+"""One training step: pure, donated, jitted over sharded arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from ..sharding.layouts import named_leaves, path_name
+from .learner import Learner
+from .objectives.objective import bounds
+from .schedule import learning_rate
+from .spec import Recipe
+from .state import TrainState
+
+Batch = Mapping[str, jax.Array]
+Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
+
+
+def make_step(learner: Learner, optimizer: optax.GradientTransformation) -> Step:
+    """`step(state, batch) -> (state, metrics)`; batch holds global arrays, metrics are f32[] on every device.
+
+    metrics: loss and what the terms measure, learning_rate, grad_norm (before clipping), param_norm (before the update), and the
+    objective's own parameters (logit_scale as the factor itself, not its logarithm).
+    """
+    recipe = learner.recipe
+    rate = learning_rate(recipe.optimizer, steps=recipe.train.steps)
+    limits = {f"objective.{name}": limit for name, limit in bounds(recipe.objective).items()}
+
+    def clamp(path: tuple[Any, ...], parameter: jax.Array) -> jax.Array:
+        limit = limits.get(path_name(path))
+        return parameter if limit is None else jnp.clip(parameter, *limit)
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
+        (loss, measured), gradients = jax.value_and_grad(learner.loss, has_aux=True)(state.params, batch)
+        with jax.named_scope("optimizer"):
+            updates, opt = optimizer.update(gradients, state.opt, state.params)
+            params = jax.tree.map_with_path(clamp, optax.apply_updates(state.params, updates))
+        metrics = {
+            "loss": loss,
+            **measured,
+            "learning_rate": rate(state.step),
+            "grad_norm": optax.global_norm(gradients),
+            "param_norm": optax.global_norm(state.params),
+            **objective_values(state.params),
+        }
+        return TrainState(step=state.step + 1, params=params, opt=opt), metrics
+
+    return train_step
+
+
+def objective_values(params: Any) -> dict[str, jax.Array]:
+    """The objective's scalar parameters by name, scales as exp(log scale)."""
+    scalars = {name.rsplit(".", 1)[-1]: value for name, value in named_leaves(params).items() if name.startswith("objective.") and value.ndim == 0}
+    return {name: jnp.exp(value) if name == "logit_scale" else value for name, value in scalars.items()}
+
+
+def batch_shapes(recipe: Recipe, mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh) -> dict[str, jax.ShapeDtypeStruct]:
+    """The global batch of a recipe as ShapeDtypeStruct on `mesh`: for tracing, lowering and planning without data."""
+    rows, size, length = recipe.train.batch_size, recipe.data.image_size, recipe.model.text.context_length
+    sharding = jax.NamedSharding(mesh, jax.P(("replica", "fsdp")))
+    return {
+        "image": jax.ShapeDtypeStruct((rows, size, size, 3), jnp.uint8, sharding=sharding),
+        "text": jax.ShapeDtypeStruct((rows, length), jnp.int32, sharding=sharding),
+        "slot": jax.ShapeDtypeStruct((rows,), jnp.int32, sharding=sharding),
+    }

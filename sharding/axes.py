@@ -1,0 +1,90 @@
+"""The handle through which per-device code speaks to the mesh."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from .spec import DATA_AXES
+
+P = jax.P
+
+
+def axes_of(entry: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The mesh axes in one entry of a layout."""
+    return (entry,) if isinstance(entry, str) else entry or ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Axes:
+    """What a tower or an objective may ask of the mesh.
+
+    `Axes()` is the identity everywhere, so that the same code on one device is the dense definition; `mesh_axes()` is the handle for
+    code inside a `jax.shard_map` over (replica, fsdp, tensor).
+
+    data: axes that shard the batch. fsdp: axis that shards parameters. tensor: axis that shards heads, hidden units and the vocabulary.
+    """
+
+    data: tuple[str, ...] = ()
+    fsdp: str | None = None
+    tensor: str | None = None
+
+    def vary(self, params: Any) -> Any:
+        """Says before any use that each device of the batch will have a gradient of its own.
+
+        The sum over replicas is then taken once a step, of the shard, after the reduce-scatter over fsdp; without it the transpose sums
+        the whole gathered gradient over replicas in every layer.
+        """
+
+        def one(w: jax.Array) -> jax.Array:
+            missing = tuple(axis for axis in self.data if axis not in jax.typeof(w).manual_axis_type.varying)
+            return lax.pcast(w, missing, to="varying") if missing else w
+
+        return jax.tree.map(one, params) if self.data else params
+
+    def whole(self, weights: Any, layouts: Any, *, dtype: jnp.dtype) -> Any:
+        """Weights in `dtype`, gathered over fsdp wherever their layout shards them; its transpose is a reduce-scatter.
+
+        The cast comes first: it halves the bytes on the wire in bfloat16.
+        """
+
+        def one(w: jax.Array, layout: P) -> jax.Array:
+            w = w.astype(dtype)
+            sharded = [dimension for dimension, axes in enumerate(layout) if self.fsdp in axes_of(axes)]
+            return lax.all_gather(w, self.fsdp, axis=sharded[0], tiled=True) if self.fsdp and sharded else w
+
+        return jax.tree.map(one, weights, layouts)
+
+    def total(self, y: jax.Array) -> jax.Array:
+        """The sum over tensor shards that ends attention and MLP."""
+        return lax.psum(y, self.tensor) if self.tensor else y
+
+    def tensor_max(self, y: jax.Array) -> jax.Array:
+        """The largest over tensor shards; no gradient passes."""
+        y = lax.stop_gradient(y)
+        return lax.pmax(y, self.tensor) if self.tensor else y
+
+    def tensor_index(self) -> jax.Array | int:
+        """Which tensor shard this device holds."""
+        return lax.axis_index(self.tensor) if self.tensor else 0
+
+    def all(self, z: jax.Array) -> jax.Array:
+        """Rows of the whole batch, [b, ...] -> [B, ...]."""
+        return lax.all_gather(z, self.data, tiled=True) if self.data else z
+
+    def sum(self, x: jax.Array) -> jax.Array:
+        """The sum over the devices that share the batch."""
+        return lax.psum(x, self.data) if self.data else x
+
+    def first_row(self, rows: int) -> jax.Array | int:
+        """The place in the global batch of this device's first row, where each device holds `rows`."""
+        return lax.axis_index(self.data) * rows if self.data else 0
+
+
+def mesh_axes() -> Axes:
+    """The handle for code inside a `jax.shard_map` over the whole mesh."""
+    return Axes(data=DATA_AXES, fsdp="fsdp", tensor="tensor")

@@ -1,0 +1,57 @@
+"""Layouts: which mesh axis shards which dimension. They are written where each parameter is born and read off it here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from flax import nnx
+
+from ..errors import UserError
+from .axes import axes_of
+
+P = jax.P
+
+
+def layouts_of(state: nnx.State) -> Any:
+    """A tree of `P` in the shape of `nnx.as_pure(state)`, from the `out_sharding` note on every parameter."""
+    return nnx.as_pure(nnx.map_state(lambda _, v: v.replace(P(*v.get_metadata("out_sharding"))), state))
+
+
+def layer_layouts(stack: nnx.State) -> Any:
+    """Layouts of one layer of a stack: without the leading layer axis."""
+    return jax.tree.map(lambda layout: P(*layout[1:]), layouts_of(stack), is_leaf=is_layout)
+
+
+def is_layout(x: Any) -> bool:
+    """Whether `x` is a layout: for `jax.tree.map(..., is_leaf=is_layout)`."""
+    return isinstance(x, P)
+
+
+def path_name(path: tuple[Any, ...]) -> str:
+    """`model.image.blocks.attention.qkv` for a path of `jax.tree.leaves_with_path`."""
+    return ".".join(str(getattr(part, "key", getattr(part, "name", getattr(part, "idx", part)))) for part in path)
+
+
+def named_leaves(tree: Any, **kwargs: Any) -> dict[str, Any]:
+    """The leaves of a tree by dotted name."""
+    return {path_name(path): leaf for path, leaf in jax.tree.leaves_with_path(tree, **kwargs)}
+
+
+def check_layouts(shapes: Any, layouts: Any, sizes: Mapping[str, int]) -> None:
+    """Raises UserError where a mesh axis does not divide the dimension that it shards, before any compile.
+
+    shapes, layouts: trees of arrays (or ShapeDtypeStruct) and of `P`, of the same structure. sizes: mesh axis -> devices.
+    """
+    specs = named_leaves(layouts, is_leaf=is_layout)
+    for name, array in named_leaves(shapes).items():
+        for dimension, entry in zip(array.shape, specs[name]):
+            shards = math.prod(sizes[axis] for axis in axes_of(entry))
+            if dimension % shards:
+                axes = " x ".join(f"mesh.{axis}" for axis in axes_of(entry))
+                raise UserError(
+                    f"{axes} = {shards} does not divide a dimension of {dimension} of parameter {name} {array.shape}; "
+                    f"accepted are divisors of {dimension}"
+                )
