@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ..sharding.axes import Axes, mesh_axes
-from ..sharding.layouts import layouts_of
-from ..sharding.mesh import BATCH
+from ..sharding.axes import AnyMesh, Axes, mesh_axes
+from ..sharding.layouts import batch_layout, check_layouts, layouts_of, on_mesh
 from .models.blocks import Compute
-from .models.dual_encoder import build_model
+from .models.dual_encoder import DualEncoder, build_model
 from .objectives.objective import Objective
 from .objectives.term import TermOutput
 from .spec import Recipe
@@ -32,7 +32,7 @@ class LearnerModule(nnx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Learner:
-    """A recipe's model and objective as pure functions of a tree of arrays.
+    """A recipe's model and objective as pure functions of a tree of arrays, on one mesh.
 
     graph: the structure. shapes: the parameters as ShapeDtypeStruct. layouts: the tree of `P`.
     """
@@ -42,6 +42,7 @@ class Learner:
     layouts: Any
     recipe: Recipe
     compute: Compute
+    mesh: AnyMesh
 
     def init(self) -> Any:
         """Fresh parameters from the recipe's seed, the same on every mesh up to rounding. To be called under jit with the layouts as output."""
@@ -54,33 +55,34 @@ class Learner:
         return output.loss, output.metrics
 
     def loss(self, params: Any, batch: Mapping[str, jax.Array]) -> tuple[jax.Array, Mapping[str, jax.Array]]:
-        """The same over the mesh in force (`jax.set_mesh`): one shard_map around towers and objective, batch rows over (replica, fsdp)."""
-
-        def local(params: Any, batch: Mapping[str, jax.Array]) -> tuple[jax.Array, Mapping[str, jax.Array]]:
-            return self.dense_loss(params, batch, axes=mesh_axes())
-
-        return jax.shard_map(local, in_specs=(self.layouts, BATCH), out_specs=P())(params, batch)
+        """The same over the mesh: one shard_map around towers and objective, batch rows over (replica, fsdp)."""
+        local = functools.partial(self.dense_loss, axes=mesh_axes(self.mesh))
+        return jax.shard_map(local, in_specs=(self.layouts, batch_layout(self.mesh)), out_specs=P())(params, batch)
 
     def encode_image(self, params: Any, images: jax.Array) -> jax.Array:
         """uint8[B, H, W, 3] -> float32[B, E], rows over (replica, fsdp)."""
-
-        def local(params: Any, images: jax.Array) -> jax.Array:
-            return nnx.merge(self.graph, params).model.encode_image(images, axes=mesh_axes())
-
-        return jax.shard_map(local, in_specs=(self.layouts, BATCH), out_specs=BATCH)(params, images)
+        return self._encode(params, images, lambda model, axes: functools.partial(model.encode_image, axes=axes))
 
     def encode_text(self, params: Any, tokens: jax.Array) -> jax.Array:
         """i32[B, T] -> float32[B, E], rows over (replica, fsdp)."""
+        return self._encode(params, tokens, lambda model, axes: functools.partial(model.encode_text, axes=axes))
 
-        def local(params: Any, tokens: jax.Array) -> jax.Array:
-            return nnx.merge(self.graph, params).model.encode_text(tokens, axes=mesh_axes())
+    def _encode(
+        self, params: Any, inputs: jax.Array, encoder: Callable[[DualEncoder, Axes], Callable[[jax.Array], jax.Array]]
+    ) -> jax.Array:
+        axes, rows = mesh_axes(self.mesh), batch_layout(self.mesh)
 
-        return jax.shard_map(local, in_specs=(self.layouts, BATCH), out_specs=BATCH)(params, tokens)
+        def local(params: Any, inputs: jax.Array) -> jax.Array:
+            return encoder(nnx.merge(self.graph, params).model, axes)(inputs)
+
+        return jax.shard_map(local, in_specs=(self.layouts, rows), out_specs=rows)(params, inputs)
 
 
-def make_learner(recipe: Recipe) -> Learner:
-    """Builds structure, shapes and layouts without any array."""
+def make_learner(recipe: Recipe, mesh: AnyMesh) -> Learner:
+    """Builds structure, shapes and layouts without any array; raises UserError where the mesh does not divide a parameter."""
     compute = Compute(dtype=jnp.dtype(recipe.train.dtype), remat=recipe.train.remat, scan_unroll=recipe.train.scan_unroll)
     module = nnx.eval_shape(lambda: LearnerModule(recipe, compute=compute, rngs=nnx.Rngs(0)))
     graph, state = nnx.split(module)
-    return Learner(graph=graph, shapes=nnx.as_pure(state), layouts=layouts_of(state), recipe=recipe, compute=compute)
+    shapes, layouts = nnx.as_pure(state), on_mesh(layouts_of(state), mesh)
+    check_layouts(shapes, layouts, mesh.shape)
+    return Learner(graph=graph, shapes=shapes, layouts=layouts, recipe=recipe, compute=compute, mesh=mesh)

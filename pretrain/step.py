@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ..sharding.layouts import named_leaves, path_name
+from ..sharding.axes import AnyMesh
+from ..sharding.layouts import batch_layout, named_leaves, path_name
 from .learner import Learner
 from .objectives.objective import bounds
 from .schedule import learning_rate
@@ -54,14 +55,16 @@ def make_step(learner: Learner, optimizer: optax.GradientTransformation) -> Step
 
 def objective_values(params: Any) -> dict[str, jax.Array]:
     """The objective's scalar parameters by name, scales as exp(log scale)."""
-    scalars = {name.rsplit(".", 1)[-1]: value for name, value in named_leaves(params).items() if name.startswith("objective.") and value.ndim == 0}
+    scalars = {
+        name.rsplit(".", 1)[-1]: value for name, value in named_leaves(params).items() if name.startswith("objective.") and value.ndim == 0
+    }
     return {name: jnp.exp(value) if name == "logit_scale" else value for name, value in scalars.items()}
 
 
-def batch_shapes(recipe: Recipe, mesh: jax.sharding.Mesh | jax.sharding.AbstractMesh) -> dict[str, jax.ShapeDtypeStruct]:
+def batch_shapes(recipe: Recipe, mesh: AnyMesh) -> dict[str, jax.ShapeDtypeStruct]:
     """The global batch of a recipe as ShapeDtypeStruct on `mesh`: for tracing, lowering and planning without data."""
     rows, size, length = recipe.train.batch_size, recipe.data.image_size, recipe.model.text.context_length
-    sharding = jax.NamedSharding(mesh, jax.P(("replica", "fsdp")))
+    sharding = jax.NamedSharding(mesh, batch_layout(mesh))
     return {
         "image": jax.ShapeDtypeStruct((rows, size, size, 3), jnp.uint8, sharding=sharding),
         "text": jax.ShapeDtypeStruct((rows, length), jnp.int32, sharding=sharding),

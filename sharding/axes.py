@@ -12,6 +12,7 @@ from jax import lax
 from .spec import DATA_AXES
 
 P = jax.P
+AnyMesh = jax.sharding.Mesh | jax.sharding.AbstractMesh
 
 
 def axes_of(entry: str | tuple[str, ...] | None) -> tuple[str, ...]:
@@ -23,8 +24,8 @@ def axes_of(entry: str | tuple[str, ...] | None) -> tuple[str, ...]:
 class Axes:
     """What a tower or an objective may ask of the mesh.
 
-    `Axes()` is the identity everywhere, so that the same code on one device is the dense definition; `mesh_axes()` is the handle for
-    code inside a `jax.shard_map` over (replica, fsdp, tensor).
+    `Axes()` is the identity everywhere, so that the same code on one device is the dense definition; `mesh_axes(mesh)` is the handle
+    for code inside a `jax.shard_map` over (replica, fsdp, tensor).
 
     data: axes that shard the batch. fsdp: axis that shards parameters. tensor: axis that shards heads, hidden units and the vocabulary.
     """
@@ -85,6 +86,19 @@ class Axes:
         return lax.axis_index(self.data) * rows if self.data else 0
 
 
-def mesh_axes() -> Axes:
-    """The handle for code inside a `jax.shard_map` over the whole mesh."""
-    return Axes(data=DATA_AXES, fsdp="fsdp", tensor="tensor")
+def mesh_axes(mesh: AnyMesh) -> Axes:
+    """The handle for code inside a `jax.shard_map` over `mesh`: an axis of size one is left out, and with it its no-op collectives.
+
+    On one device the copies behind them cost 2% of a small model's step.
+    """
+    present = wide_axes(mesh)
+    return Axes(
+        data=tuple(axis for axis in DATA_AXES if axis in present),
+        fsdp="fsdp" if "fsdp" in present else None,
+        tensor="tensor" if "tensor" in present else None,
+    )
+
+
+def wide_axes(mesh: AnyMesh) -> tuple[str, ...]:
+    """The axes of a mesh that have more than one device."""
+    return tuple(axis for axis, size in mesh.shape.items() if size > 1)

@@ -10,7 +10,8 @@ import jax
 from flax import nnx
 
 from ..errors import UserError
-from .axes import axes_of
+from .axes import AnyMesh, axes_of, wide_axes
+from .spec import DATA_AXES
 
 P = jax.P
 
@@ -18,6 +19,22 @@ P = jax.P
 def layouts_of(state: nnx.State) -> Any:
     """A tree of `P` in the shape of `nnx.as_pure(state)`, from the `out_sharding` note on every parameter."""
     return nnx.as_pure(nnx.map_state(lambda _, v: v.replace(P(*v.get_metadata("out_sharding"))), state))
+
+
+def on_mesh(layouts: Any, mesh: AnyMesh) -> Any:
+    """The layouts without the axes that have one device on `mesh`: the house's one convention for them."""
+    present = wide_axes(mesh)
+
+    def entry(axes: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        kept = tuple(axis for axis in axes_of(axes) if axis in present)
+        return kept[0] if len(kept) == 1 else kept or None
+
+    return jax.tree.map(lambda layout: P(*(entry(axes) for axes in layout)), layouts, is_leaf=is_layout)
+
+
+def batch_layout(mesh: AnyMesh) -> P:
+    """How the leading dimension of a batch lies: over replica and fsdp."""
+    return on_mesh(P(DATA_AXES), mesh)
 
 
 def layer_layouts(stack: nnx.State) -> Any:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import jax
 
-from .spec import AXES, DATA_AXES, MeshSpec
-
-P = jax.P
-BATCH = P(DATA_AXES)
+from .spec import AXES, MeshSpec
 
 
 def make_mesh(sizes: MeshSpec) -> jax.sharding.Mesh:

@@ -57,7 +57,9 @@ class Block(nnx.Module):
 class DecoderBlock(nnx.Module):
     """Causal self-attention, cross-attention, MLP, each pre-norm (Yu et al., 2022, section 3.2)."""
 
-    def __init__(self, width: int, *, context_width: int, heads: int, mlp_dim: int, norm_eps: float, activation: str, init: BlockInit, rngs: nnx.Rngs):
+    def __init__(
+        self, width: int, *, context_width: int, heads: int, mlp_dim: int, norm_eps: float, activation: str, init: BlockInit, rngs: nnx.Rngs
+    ):
         self.norm_1 = LayerNorm(width, eps=norm_eps, rngs=rngs)
         self.attention = SelfAttention(width, heads=heads, init=init, rngs=rngs)
         self.norm_cross = LayerNorm(width, eps=norm_eps, rngs=rngs)
@@ -91,7 +93,13 @@ class Stack(nnx.Module):
         return self._scan(x, slice(None), axes=axes, **inputs)
 
     def at(
-        self, x: jax.Array, row_of: Callable[[jax.Array], jax.Array], *, axes: Axes, mask: jax.Array | None = None, row_mask: jax.Array | None = None
+        self,
+        x: jax.Array,
+        row_of: Callable[[jax.Array], jax.Array],
+        *,
+        axes: Axes,
+        mask: jax.Array | None = None,
+        row_mask: jax.Array | None = None,
     ) -> jax.Array:
         """The same at one token a sample: the last layer computes its query, MLP and output for that token alone.
 

@@ -45,7 +45,9 @@ class ImageTower(nnx.Module):
         self.pool = self._make_pool(spec, embed_dim=embed_dim, rngs=rngs)
         self.norm = LayerNorm(output_width, eps=spec.norm_eps, rngs=rngs)
         self.projection = (
-            parameter(normal(output_width**-0.5), (output_width, embed_dim), "fsdp", None, rngs=rngs) if spec.projection == "linear" else None
+            parameter(normal(output_width**-0.5), (output_width, embed_dim), "fsdp", None, rngs=rngs)
+            if spec.projection == "linear"
+            else None
         )
 
     @staticmethod

@@ -11,13 +11,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ...sharding.axes import Axes
+from .activations import ACTIVATIONS
 from .parameters import BlockInit, Initializer, ones, parameter, zeros
-
-ACTIVATIONS = {
-    "gelu": lambda x: jax.nn.gelu(x, approximate=False),
-    "gelu_tanh": lambda x: jax.nn.gelu(x, approximate=True),
-    "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
-}
 
 
 class LayerNorm(nnx.Module):
