@@ -1,0 +1,111 @@
+"""Checkpoints: the one module that knows Orbax."""
+
+from __future__ import annotations
+
+import types
+from pathlib import Path
+from typing import Any
+
+import jax
+from orbax.checkpoint import v1 as ocp
+
+from ..errors import UserError
+from ..sharding.layouts import is_layout, named_leaves
+from .learner import Learner
+from .spec import CheckpointSpec
+from .state import TrainState
+
+FOLDER = "checkpoints"
+
+
+def targets(shapes: Any, layouts: Any, mesh: jax.sharding.Mesh) -> Any:
+    """What a restore needs: shapes, dtypes and places, no arrays."""
+    return jax.tree.map(
+        lambda layout, array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=jax.NamedSharding(mesh, layout)),
+        layouts,
+        shapes,
+        is_leaf=is_layout,
+    )
+
+
+class Checkpoints:
+    """The checkpoints of a run: saved asynchronously, each complete or absent, kept as the recipe says.
+
+    A checkpoint holds `params`, `optimizer` (with the step) and `data` (the small JSON of the stream), and the recipe, its hash and the
+    versions as metadata. All processes make every call, in the same order.
+    """
+
+    def __init__(self, workdir: Path, spec: CheckpointSpec):
+        policies = ocp.training.preservation_policies
+        kept = [policies.LatestN(spec.keep_last)] + ([policies.EveryNSteps(spec.keep_every)] if spec.keep_every else [])
+        self._checkpointer = ocp.training.Checkpointer(
+            (workdir / FOLDER).absolute(), preservation_policy=policies.AnyPreservationPolicy(kept), cleanup_tmp_directories=True
+        )
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None) -> None:
+        self._checkpointer.close()
+
+    @property
+    def latest(self) -> int | None:
+        """The newest complete step, or None."""
+        return None if self._checkpointer.latest is None else self._checkpointer.latest.step
+
+    @property
+    def steps(self) -> list[int]:
+        """All complete steps, oldest first."""
+        return sorted(checkpoint.step for checkpoint in self._checkpointer.checkpoints)
+
+    def save(self, step: int, state: TrainState, *, data: dict[str, Any], metadata: dict[str, Any]) -> None:
+        """Starts a save and returns when the arrays are copied, so that the next step may donate them; a failure surfaces at the next call."""
+        items = {"params": state.params, "optimizer": {"step": state.step, "opt": state.opt}, "data": data}
+        self._checkpointer.save_checkpointables_async(step, items, force=True, custom_metadata=metadata)
+
+    def wait(self) -> None:
+        """Returns when every save is on disk."""
+        self._checkpointer.wait()
+
+    def restore(self, step: int, *, shapes: TrainState, layouts: TrainState, mesh: jax.sharding.Mesh) -> tuple[TrainState, dict[str, Any]]:
+        """The train state on `mesh`, whatever mesh wrote it, and the data's JSON; UserError names the first leaf that does not fit."""
+        wanted = targets(shapes, layouts, mesh)
+        items = {"params": wanted.params, "optimizer": {"step": wanted.step, "opt": wanted.opt}}
+        saved = self._checkpointer.checkpointables_metadata(step).metadata
+        for name, target in items.items():
+            check_fits(saved[name], target, what=f"checkpoint {step}, {name}")
+        loaded = self._checkpointer.load_checkpointables(step, {**items, "data": None})
+        return TrainState(step=loaded["optimizer"]["step"], params=loaded["params"], opt=loaded["optimizer"]["opt"]), loaded["data"]
+
+    def restore_params(self, step: int, learner: Learner, mesh: jax.sharding.Mesh) -> Any:
+        """The parameters alone."""
+        wanted = targets(learner.shapes, learner.layouts, mesh)
+        check_fits(self._checkpointer.checkpointables_metadata(step).metadata["params"], wanted, what=f"checkpoint {step}, params")
+        return self._checkpointer.load_checkpointables(step, {"params": wanted})["params"]
+
+
+def check_fits(saved: Any, wanted: Any, *, what: str) -> None:
+    """Raises UserError that names the first leaf (in order of its path) that is missing, unknown, or of another shape or dtype."""
+    have, want = named_leaves(saved), named_leaves(wanted)
+    for name in sorted(have.keys() | want.keys()):
+        if name not in have:
+            raise UserError(f"{what}: leaf {name} {want[name].shape} is not in the checkpoint; accepted is a checkpoint of the same model")
+        if name not in want:
+            raise UserError(f"{what}: leaf {name} {have[name].shape} is unknown to this recipe; accepted is a checkpoint of the same model")
+        if (tuple(have[name].shape), have[name].dtype) != (tuple(want[name].shape), want[name].dtype):
+            raise UserError(
+                f"{what}: leaf {name} is {have[name].dtype}{tuple(have[name].shape)}, where this recipe has "
+                f"{want[name].dtype}{tuple(want[name].shape)}"
+            )
+
+
+def restore_params(workdir: Path, learner: Learner, *, step: int | None) -> tuple[int, Any]:
+    """The parameters of a run's checkpoint (the newest where `step` is absent) on the learner's mesh, and its step."""
+    if not (workdir / FOLDER).is_dir():
+        raise UserError(f"--workdir = {workdir} holds no checkpoints; accepted is the folder of a run that has saved one")
+    with Checkpoints(workdir, learner.recipe.checkpoint) as checkpoints:
+        steps = checkpoints.steps
+        chosen = checkpoints.latest if step is None else step
+        if chosen not in steps or chosen is None:
+            raise UserError(f"--step = {step} is not among the checkpoints of {workdir}; accepted are {', '.join(map(str, steps)) or 'none'}")
+        return chosen, checkpoints.restore_params(chosen, learner, learner.mesh)

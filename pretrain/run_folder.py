@@ -1,0 +1,67 @@
+"""The run folder: the run's identity on disk, and what rerunning in it means."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..schema import build, first_difference, to_dict
+from .recipe import identity_hash, run_identity
+from .spec import Recipe
+
+LOG = logging.getLogger("diptych")
+PACKAGES = ("diptych", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that can change a number."""
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """The file has the old text or the new one, never a part."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+def describe(recipe: Recipe) -> dict[str, Any]:
+    """What `recipe.json` and every checkpoint say of the run: the resolved recipe, its identity and hash, the versions."""
+    return {"recipe": to_dict(recipe), "identity": run_identity(recipe), "hash": identity_hash(recipe), "versions": versions()}
+
+
+def read_run(workdir: Path) -> dict[str, Any]:
+    """The content of a run's `recipe.json`; UserError where there is none."""
+    path = workdir / "recipe.json"
+    if not path.is_file():
+        raise UserError(f"--workdir = {workdir} holds no run (no recipe.json in it); accepted is the folder of a training run")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_recipe(workdir: Path) -> Recipe:
+    """The recipe of the run in a folder."""
+    return build(Recipe, read_run(workdir)["recipe"])
+
+
+def check_identity(workdir: Path, recipe: Recipe) -> None:
+    """Refuses a folder that holds another run, naming the first differing key; logs what else differs."""
+    if not (workdir / "recipe.json").exists():
+        return
+    saved, now = read_run(workdir), describe(recipe)
+    if found := first_difference(saved["identity"], now["identity"]):
+        path, old, new = found
+        raise UserError(f"--workdir = {workdir} holds a run with {path} = {old}, not {new}; accepted is {path} = {old}, or another folder")
+    for part in ("recipe", "versions"):
+        if found := first_difference(saved[part], now[part]):
+            LOG.info("resuming with %s = %s (was %s)", found[0], found[2], found[1])
+
+
+def write_recipe(workdir: Path, recipe: Recipe) -> None:
+    """Writes `recipe.json`."""
+    write_atomically(workdir / "recipe.json", json.dumps(describe(recipe), indent=1) + "\n")
