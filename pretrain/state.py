@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ..sharding.layouts import is_layout, named_leaves, path_name
 from .learner import Learner
 
 P = jax.P
@@ -36,12 +37,14 @@ def state_shapes(learner: Learner, optimizer: optax.GradientTransformation) -> T
 
 
 def state_layouts(learner: Learner, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state's tree of `P`: a moment lies as its parameter, everything else is replicated."""
-    opt = optax.tree_utils.tree_map_params(
-        optimizer,
-        lambda _, layout: layout,
-        jax.eval_shape(optimizer.init, learner.shapes),
-        learner.layouts,
-        transform_non_params=lambda _: P(),
-    )
+    """The state's tree of `P`: a moment, found by the end of its path, lies as its parameter; everything else is replicated."""
+    shapes, layouts = named_leaves(learner.shapes), named_leaves(learner.layouts, is_leaf=is_layout)
+
+    def layout(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> P:
+        parts = path_name(path).split(".")
+        endings = (".".join(parts[start:]) for start in range(len(parts)))
+        parameter = next((name for name in endings if name in shapes), None)
+        return layouts[parameter] if parameter and shapes[parameter].shape == leaf.shape else P()
+
+    opt = jax.tree.map_with_path(layout, jax.eval_shape(optimizer.init, learner.shapes))
     return TrainState(step=P(), params=learner.layouts, opt=opt)
