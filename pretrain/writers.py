@@ -51,7 +51,7 @@ class JsonLines:
 
 
 class TensorBoard:
-    """`events/`; what a resumed run will write again is hidden. A file's name has the step, as its time in seconds may be that of another."""
+    """`events/`; what a resumed run will write again is hidden. A file's name has the step, as two may have the same second."""
 
     def __init__(self, workdir: Path, *, resumed_step: int):
         self._events = SummaryWriter(str(workdir / "events"), purge_step=resumed_step + 1, filename_suffix=f".{resumed_step}")
