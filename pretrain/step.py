@@ -44,8 +44,8 @@ def make_step(learner: Learner, optimizer: optax.GradientTransformation) -> Step
             "loss": loss,
             **measured,
             "learning_rate": rate(state.step),
-            "grad_norm": optax.global_norm(gradients),
-            "param_norm": optax.global_norm(state.params),
+            "grad_norm": optax.tree.norm(gradients),
+            "param_norm": optax.tree.norm(state.params),
             **objective_values(state.params),
         }
         return TrainState(step=state.step + 1, params=params, opt=opt), metrics

@@ -48,7 +48,7 @@ def ones(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 def constant(value: float) -> Initializer:
     """All `value`."""
-    return lambda key, shape: jnp.full(shape, value)
+    return lambda key, shape: jnp.full(shape, value, jnp.float32)
 
 
 def xavier(fan_in: int, fan_out: int) -> Initializer:

@@ -1,0 +1,73 @@
+"""All tests run on eight simulated CPU devices, with a compile cache that they share."""
+
+import os
+import tempfile
+from pathlib import Path
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_NUM_CPU_DEVICES"] = "8"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(tempfile.gettempdir()) / "diptych-test-cache"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+
+import numpy as np
+import pytest
+
+from diptych.pretrain.spec import (
+    DataSpec,
+    DecoderSpec,
+    ImageTowerSpec,
+    ModelSpec,
+    ObjectiveSpec,
+    OptimizerSpec,
+    Recipe,
+    TextTowerSpec,
+    TrainSpec,
+)
+
+IMAGE = dict(depth=2, width=32, heads=4, patch_size=8)
+TEXT = dict(depth=2, width=32, heads=4, vocab_size=64, context_length=8, eos_id=63)
+
+
+def tiny_model(kind):
+    if kind == "clip":
+        return ModelSpec(image=ImageTowerSpec(**IMAGE), text=TextTowerSpec(**TEXT), embed_dim=32)
+    if kind == "siglip":
+        image = ImageTowerSpec(**IMAGE, pool="map", projection="none", init="big_vision", norm_first="none")
+        text = TextTowerSpec(**TEXT, pool="last", attention="bidirectional", projection="linear_bias", init="big_vision")
+        return ModelSpec(image=image, text=text, embed_dim=32)
+    image = ImageTowerSpec(**IMAGE, pool="attentional", pool_queries=8, pool_heads=4)
+    return ModelSpec(image=image, text=TextTowerSpec(**TEXT, pool="cls"), decoder=DecoderSpec(depth=2, heads=4), embed_dim=32)
+
+
+TERMS = {"clip": {"softmax": 1.0}, "siglip": {"sigmoid": 1.0}, "coca": {"softmax": 1.0, "captioning": 2.0}}
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe():
+    """A recipe of a few thousand parameters that any mesh of eight devices divides: `tiny_recipe("clip" | "siglip" | "coca")`."""
+
+    def make(kind="clip", *, dtype="float32", remat="none", batch_size=16, steps=20):
+        return Recipe(
+            model=tiny_model(kind),
+            objective=ObjectiveSpec(terms=TERMS[kind], max_scale=None if kind == "siglip" else 100.0),
+            data=DataSpec(image_size=32),
+            optimizer=OptimizerSpec(peak_lr=1e-2, warmup_steps=5),
+            train=TrainSpec(batch_size=batch_size, steps=steps, dtype=dtype, remat=remat),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def random_batch():
+    """Batch number `step` of noise with captions that end at different places."""
+
+    def make(step=0, *, size=16):
+        rng = np.random.default_rng(step)
+        text = rng.integers(1, 60, (size, 8)).astype(np.int32)
+        for row, end in zip(text, rng.integers(2, 8, size)):
+            row[end], row[end + 1 :] = 63, 0
+        image = rng.integers(0, 256, (size, 32, 32, 3)).astype(np.uint8)
+        return {"image": image, "text": text, "slot": np.arange(size, dtype=np.int32)}
+
+    return make
