@@ -1,0 +1,49 @@
+"""SigLIP ViT-B/16 (Zhai et al., 2023, "Sigmoid loss for language image pre-training").
+
+Loss and its initial scale and bias: section 3.2, algorithm 1. Batch, learning rate, decay and the second beta: sections 4.2 and 4.5.
+Towers, pooling and tokenizer (32,000 pieces, lower-cased, 64 tokens, padded with the end token) are those of the released weights.
+Length and warm-up are those of its successor (Tschannen et al., 2025, section 2.1): 40 billion samples, 20,000 steps.
+arg: the shard pattern to train on.
+"""
+
+from ml_collections import ConfigDict
+
+BATCH_SIZE = 32_768
+TOWER = {"depth": 12, "width": 768, "heads": 12, "norm_eps": 1e-6, "activation": "gelu_tanh", "init": "big_vision"}
+HALF = (0.5, 0.5, 0.5)
+
+
+def get_config(arg: str = "") -> ConfigDict:
+    """The recipe; `arg` is the shard pattern."""
+    config = ConfigDict({"seed": 0})
+    config.model = ConfigDict(
+        {
+            "embed_dim": 768,
+            "image": {**TOWER, "patch_size": 16, "pool": "map", "projection": "none", "norm_first": "none", "mean": HALF, "std": HALF},
+            "text": {
+                **TOWER,
+                "context_length": 64,
+                "vocab_size": 32_000,
+                "eos_id": 1,
+                "pad_id": 1,
+                "attention": "bidirectional",
+                "pool": "last",
+                "projection": "linear_bias",
+            },
+        }
+    )
+    config.objective = ConfigDict({"terms": {"sigmoid": 1.0}, "init_scale": 10.0, "init_bias": -10.0, "max_scale": None})
+    config.data = ConfigDict(
+        {
+            "train": (arg or "data/train-{00000..39999}.tar",),
+            "image_size": 224,
+            "resize": "squash",
+            "threads": 16,
+            "tokenizer": {"kind": "sentencepiece", "path": "data/c4_en_32000.model"},
+        }
+    )
+    config.optimizer = ConfigDict({"peak_lr": 1e-3, "warmup_steps": 20_000, "weight_decay": 1e-4, "betas": (0.9, 0.95), "eps": 1e-8})
+    config.train = ConfigDict({"batch_size": BATCH_SIZE, "steps": 40_000_000_000 // BATCH_SIZE, "dtype": "bfloat16", "remat": "dots"})
+    config.eval = ConfigDict({"every": 10_000, "batch_size": 1024})
+    config.checkpoint = ConfigDict({"every": 1000, "keep_every": 100_000})
+    return config

@@ -1,0 +1,145 @@
+"""What must hold between the settings of a recipe, judged without devices and without files."""
+
+from __future__ import annotations
+
+import re
+from functools import reduce
+from typing import Any
+
+from ..errors import UserError
+from .check_parts import check_eval, check_objective, check_text_lengths
+from .spec import Recipe
+
+CHOICES = {
+    "model.image.pool": ("cls", "gap", "map", "attentional"),
+    "model.image.projection": ("linear", "none"),
+    "model.image.norm_first": ("layernorm", "none"),
+    "model.image.activation": ("gelu", "gelu_tanh", "quick_gelu"),
+    "model.image.init": ("clip", "big_vision"),
+    "model.text.attention": ("causal", "bidirectional"),
+    "model.text.pool": ("eos", "last", "cls"),
+    "model.text.projection": ("linear", "linear_bias", "none"),
+    "model.text.activation": ("gelu", "gelu_tanh", "quick_gelu"),
+    "model.text.init": ("clip", "big_vision"),
+    "data.source": ("webdataset",),
+    "data.order": ("exact",),
+    "data.resize": ("shortest", "squash"),
+    "data.tokenizer.kind": ("clip_bpe", "sentencepiece"),
+    "optimizer.name": ("adamw",),
+    "optimizer.schedule": ("cosine", "linear", "constant", "rsqrt"),
+    "train.dtype": ("float32", "bfloat16"),
+    "train.remat": ("none", "dots", "full"),
+}
+POSITIVE = (
+    *(f"model.{part}.{name}" for part in ("image", "text", "decoder") for name in ("depth", "heads", "mlp_dim")),
+    *("model.image.width", "model.image.patch_size", "model.image.pool_heads", "model.image.pool_queries", "model.image.norm_eps"),
+    *("model.text.width", "model.text.context_length", "model.text.vocab_size", "model.text.norm_eps", "model.embed_dim"),
+    *("objective.init_scale", "objective.max_scale", "data.image_size", "data.resize_first", "data.threads"),
+    *("optimizer.peak_lr", "optimizer.decay_steps", "optimizer.eps", "optimizer.grad_clip", "train.batch_size", "train.steps"),
+    *("eval.batch_size", "checkpoint.every", "checkpoint.keep_last", "checkpoint.keep_every", "log.every", "log.peak_tflops"),
+)
+NOT_NEGATIVE = (
+    *("seed", "model.text.eos_id", "model.text.pad_id", "data.cache_mb", "optimizer.warmup_steps", "optimizer.weight_decay"),
+    *("train.scan_unroll", "eval.every"),
+)
+FRACTIONS = ("data.max_bad_fraction", "data.augment.flip")
+
+
+def check(recipe: Recipe) -> None:
+    """Raises UserError for the first setting that cannot be trained with, naming its path, its value and what is accepted."""
+    _check_values(recipe)
+    _check_model(recipe)
+    _check_optimizer(recipe)
+    _check_data(recipe)
+    check_text_lengths(recipe)
+    check_objective(recipe)
+    check_eval(recipe)
+
+
+def value_at(recipe: Recipe, path: str) -> Any:
+    """The setting at a dotted path; None below a group that is absent."""
+    return reduce(lambda part, name: None if part is None else getattr(part, name), path.split("."), recipe)
+
+
+def _check_values(recipe: Recipe) -> None:
+    for path, accepted in CHOICES.items():
+        if (value := value_at(recipe, path)) not in accepted:
+            raise UserError(f"{path} = {value!r} is unknown; accepted is {' or '.join(accepted)}")
+    for paths, holds, accepted in (
+        (POSITIVE, lambda value: 0 < value < float("inf"), "a number above 0"),
+        (NOT_NEGATIVE, lambda value: 0 <= value < float("inf"), "a number from 0"),
+        (FRACTIONS, lambda value: 0 <= value <= 1, "a number from 0 to 1"),
+    ):
+        for path in paths:
+            value = value_at(recipe, path)
+            if value is not None and not holds(value):
+                raise UserError(f"{path} = {value} is out of range; accepted is {accepted}")
+
+
+def _check_model(recipe: Recipe) -> None:
+    model, image_size = recipe.model, recipe.data.image_size
+    image, text, decoder = model.image, model.text, model.decoder
+    if image_size % image.patch_size:
+        raise UserError(
+            f"data.image_size = {image_size} is not a multiple of model.image.patch_size = {image.patch_size}; accepted is a multiple"
+        )
+    pooled, pooled_path = (model.embed_dim, "model.embed_dim") if image.pool == "attentional" else (image.width, "model.image.width")
+    pool_heads = "model.image.heads" if image.pool_heads is None else "model.image.pool_heads"
+    divisions = [
+        ("model.image.heads", image.heads, "model.image.width", image.width),
+        ("model.text.heads", text.heads, "model.text.width", text.width),
+    ]
+    if image.pool in ("map", "attentional"):
+        divisions.append((pool_heads, image.pool_heads or image.heads, pooled_path, pooled))
+    if decoder is not None:
+        divisions.append(("model.decoder.heads", decoder.heads, "model.text.width", text.width))
+    for path, heads, width_path, width in divisions:
+        if width % heads:
+            raise UserError(f"{path} = {heads} does not divide {width_path} = {width}; accepted is a divisor of {width}")
+    for path, projection, width_path, width in (
+        ("model.image.projection", image.projection, pooled_path, pooled),
+        ("model.text.projection", text.projection, "model.text.width", text.width),
+    ):
+        if projection == "none" and width != model.embed_dim:
+            raise UserError(f"{path} = none needs {width_path} = {width} to equal model.embed_dim = {model.embed_dim}; accepted is linear")
+    for path, token in (("model.text.eos_id", text.eos_id), ("model.text.pad_id", text.pad_id)):
+        if token >= text.vocab_size:
+            raise UserError(f"{path} = {token} is outside of the vocabulary; accepted is below model.text.vocab_size = {text.vocab_size}")
+    if min(image.std) <= 0:
+        raise UserError(f"model.image.std = {image.std} is out of range; accepted are three numbers above 0")
+
+
+def _check_optimizer(recipe: Recipe) -> None:
+    optimizer = recipe.optimizer
+    end_path, end = (
+        ("train.steps", recipe.train.steps) if optimizer.decay_steps is None else ("optimizer.decay_steps", optimizer.decay_steps)
+    )
+    if optimizer.schedule in ("cosine", "linear") and optimizer.warmup_steps > end:
+        raise UserError(f"optimizer.warmup_steps = {optimizer.warmup_steps} is more than {end_path} = {end}; accepted is at most {end}")
+    if not all(0 <= beta < 1 for beta in optimizer.betas):
+        raise UserError(f"optimizer.betas = {optimizer.betas} is out of range; accepted are two numbers from 0 to below 1")
+    for pattern in optimizer.no_decay:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise UserError(f"optimizer.no_decay has {pattern!r} ({error}); accepted are regular expressions") from None
+
+
+def _check_data(recipe: Recipe) -> None:
+    data = recipe.data
+    if not data.train:
+        raise UserError("data.train is empty; accepted are one or more shard patterns, such as shards/train-{00000..00099}.tar")
+    if data.tokenizer.kind == "sentencepiece" and data.tokenizer.path is None:
+        raise UserError("data.tokenizer.path = none does not go with data.tokenizer.kind = sentencepiece; accepted is the path of a model")
+    low, high = data.augment.crop_scale
+    if not 0 < low <= high <= 1:
+        raise UserError(f"data.augment.crop_scale = {(low, high)} is out of range; accepted are two rising numbers above 0, up to 1")
+    low, high = data.augment.crop_ratio
+    if not 0 < low <= high:
+        raise UserError(f"data.augment.crop_ratio = {(low, high)} is out of range; accepted are two rising numbers above 0")
+    mesh = (recipe.mesh.replica, recipe.mesh.fsdp, recipe.mesh.tensor)
+    for name, size in zip(("replica", "fsdp", "tensor"), mesh):
+        if size < 1 and size != -1:
+            raise UserError(f"mesh.{name} = {size} is out of range; accepted is a number above 0, or -1 for what the others leave")
+    if mesh.count(-1) > 1:
+        raise UserError(f"mesh = {mesh} has -1 more than once; accepted is one -1 at most")

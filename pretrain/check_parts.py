@@ -1,0 +1,80 @@
+"""The longer checks of a recipe: its objective, its evaluations, and the lengths to which captions may be cut."""
+
+from __future__ import annotations
+
+from ..errors import UserError
+from .spec import EvalTaskSpec, Recipe
+
+TERMS = ("captioning", "sigmoid", "softmax")
+KINDS = ("loss", "retrieval", "zero_shot")
+WRITERS = ("jsonl", "tensorboard", "wandb")
+
+
+def check_objective(recipe: Recipe) -> None:
+    """Terms are known, weigh something, and the model has what they need."""
+    objective, model = recipe.objective, recipe.model
+    for name, weight in objective.terms.items():
+        if name not in TERMS:
+            raise UserError(f"objective.terms.{name} is not a term; accepted are {', '.join(TERMS)}")
+        if not 0 <= weight < float("inf"):
+            raise UserError(f"objective.terms.{name} = {weight} is out of range; accepted is a number from 0")
+    if not any(objective.terms.values()):
+        raise UserError(f"objective.terms = {dict(objective.terms)} has no weight above 0; accepted is at least one of {', '.join(TERMS)}")
+    if objective.max_scale is not None and objective.init_scale > objective.max_scale:
+        raise UserError(
+            f"objective.init_scale = {objective.init_scale} is above objective.max_scale = {objective.max_scale}; accepted is at most that"
+        )
+    if objective.terms.get("captioning") and model.decoder is None:
+        raise UserError("objective.terms.captioning needs model.decoder, which is none; accepted is model.decoder.depth = 12, for instance")
+    if model.decoder is not None and model.text.pool != "cls":
+        raise UserError(f"model.text.pool = {model.text.pool!r} does not go with model.decoder; accepted is cls")
+    if model.decoder is not None and model.image.pool != "attentional":
+        raise UserError(f"model.image.pool = {model.image.pool!r} does not go with model.decoder; accepted is attentional")
+
+
+def check_text_lengths(recipe: Recipe) -> None:
+    """Cutting a batch's captions changes no number for causal text that is read at its end token, and for no other."""
+    lengths, text = recipe.data.text_lengths, recipe.model.text
+    if not lengths:
+        return
+    if text.attention != "causal" or text.pool != "eos":
+        raise UserError(
+            f"data.text_lengths = {lengths} needs model.text.attention = causal and model.text.pool = eos, "
+            f"not {text.attention} and {text.pool}; accepted is an empty list"
+        )
+    rising = all(shorter < longer for shorter, longer in zip(lengths, lengths[1:]))
+    if lengths[0] < 1 or not rising or lengths[-1] != text.context_length:
+        raise UserError(
+            f"data.text_lengths = {lengths} does not rise to model.text.context_length = {text.context_length}; "
+            f"accepted are rising lengths of which the last is {text.context_length}"
+        )
+
+
+def check_eval(recipe: Recipe) -> None:
+    """Every task can be run as far as its settings go, the metric is of one of them, and metrics are written to known places."""
+    for name, task in recipe.eval.tasks.items():
+        _check_task(f"eval.tasks.{name}", task)
+    metric, tasks = recipe.eval.metric, recipe.eval.tasks
+    if metric is not None and (not metric.partition("/")[2] or metric.partition("/")[0] not in tasks):
+        raise UserError(f"eval.metric = {metric!r} names no task; accepted is TASK/NAME with TASK of {', '.join(tasks) or 'eval.tasks'}")
+    for writer in recipe.log.writers:
+        if writer not in WRITERS:
+            raise UserError(f"log.writers has {writer!r}; accepted are {', '.join(WRITERS)}")
+
+
+def _check_task(path: str, task: EvalTaskSpec) -> None:
+    if task.kind not in KINDS:
+        raise UserError(f"{path}.kind = {task.kind!r} is unknown; accepted is {' or '.join(KINDS)}")
+    if not task.data:
+        raise UserError(f"{path}.data is empty; accepted are one or more shard patterns")
+    if task.negatives < 1:
+        raise UserError(f"{path}.negatives = {task.negatives} is out of range; accepted is a number above 0")
+    if task.kind != "zero_shot":
+        return
+    if not task.class_names:
+        raise UserError(f"{path}.class_names is empty; accepted are the names in order, or file:PATH with a line each")
+    for template in task.templates:
+        if "{}" not in template and not template.startswith("file:"):
+            raise UserError(f"{path}.templates has {template!r} without a {{}} for the name; accepted are prompts with {{}}, or file:PATH")
+    if not task.templates:
+        raise UserError(f"{path}.templates is empty; accepted are prompts with {{}}, or file:PATH")
