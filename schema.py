@@ -46,7 +46,7 @@ class FrozenMapping(Mapping[str, V]):
 
 
 @functools.cache
-def field_types(cls: type) -> dict[str, Any]:
+def field_types(cls: Any) -> dict[str, Any]:
     """The fields of a dataclass and their resolved annotations."""
     hints = typing.get_type_hints(cls)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
@@ -114,7 +114,7 @@ def build(cls: type[T], values: Mapping[str, Any], *, path: str = "") -> T:
         if key not in kinds:
             raise unknown_key(_join(path, key), kinds)
     built = {key: convert(kinds[key], value, path=_join(path, key)) for key, value in values.items()}
-    empty = {key: FrozenMapping() for key, kind in kinds.items() if is_mapping(kind) and key not in built}
+    empty: dict[str, Any] = {key: FrozenMapping() for key, kind in kinds.items() if is_mapping(kind) and key not in built}
     return cls(**built, **empty)
 
 

@@ -62,9 +62,9 @@ def value_at(recipe: Recipe, path: str) -> Any:
 
 
 def _check_values(recipe: Recipe) -> None:
-    for path, accepted in CHOICES.items():
-        if (value := value_at(recipe, path)) not in accepted:
-            raise UserError(f"{path} = {value!r} is unknown; accepted is {' or '.join(accepted)}")
+    for path, choices in CHOICES.items():
+        if (value := value_at(recipe, path)) not in choices:
+            raise UserError(f"{path} = {value!r} is unknown; accepted is {' or '.join(choices)}")
     for paths, holds, accepted in (
         (POSITIVE, lambda value: 0 < value < float("inf"), "a number above 0"),
         (NOT_NEGATIVE, lambda value: 0 <= value < float("inf"), "a number from 0"),

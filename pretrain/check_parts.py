@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from ..errors import UserError
 from .spec import EvalTaskSpec, Recipe
 
@@ -42,11 +44,20 @@ def check_text_lengths(recipe: Recipe) -> None:
             f"data.text_lengths = {lengths} needs model.text.attention = causal and model.text.pool = eos, "
             f"not {text.attention} and {text.pool}; accepted is an empty list"
         )
-    rising = all(shorter < longer for shorter, longer in zip(lengths, lengths[1:]))
+    rising = all(shorter < longer for shorter, longer in itertools.pairwise(lengths))
     if lengths[0] < 1 or not rising or lengths[-1] != text.context_length:
         raise UserError(
             f"data.text_lengths = {lengths} does not rise to model.text.context_length = {text.context_length}; "
             f"accepted are rising lengths of which the last is {text.context_length}"
+        )
+
+
+def check_tokenizer(recipe: Recipe, *, vocab_size: int) -> None:
+    """The token table has a row for every token of a tokenizer of `vocab_size` tokens."""
+    rows, path = recipe.model.text.vocab_size, recipe.data.tokenizer.path
+    if vocab_size > rows:
+        raise UserError(
+            f"model.text.vocab_size = {rows} is less than the {vocab_size} of data.tokenizer.path = {path}; accepted is {vocab_size} or more"
         )
 
 

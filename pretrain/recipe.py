@@ -20,9 +20,10 @@ from ..overrides import Override, parse_override
 from ..schema import build, identity
 from .check import check
 from .check_devices import check_devices
+from .check_parts import check_tokenizer
 from .spec import Recipe
 
-__all__ = ["check", "check_devices", "identity_hash", "load_module", "load_recipe", "run_identity"]
+__all__ = ["check", "check_devices", "check_tokenizer", "identity_hash", "load_module", "load_recipe", "run_identity"]
 
 DECAYING = ("cosine", "linear")
 
