@@ -61,6 +61,11 @@ def place(rows: Rows, mesh: jax.sharding.Mesh, *, start: int, size: int) -> jax.
     return jax.make_array_from_callback((size, *rows.shape), sharding, shard, dtype=rows.dtype)
 
 
+def replicate(array: np.ndarray, mesh: jax.sharding.Mesh) -> jax.Array:
+    """An array that every host has, whole on every device."""
+    return jax.make_array_from_callback(array.shape, jax.NamedSharding(mesh, P()), lambda _: array, dtype=array.dtype)
+
+
 @dataclasses.dataclass(frozen=True)
 class Encoders:
     """The compiled forward passes of a learner: one compile each for the life of a run, whatever the data sets.

@@ -1,0 +1,58 @@
+"""What an evaluator is, and what it is made from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from ..encode import Encoders, Params, Rows
+from ..spec import EvalTaskSpec
+
+
+class Samples(Protocol):
+    """A held-out data set, as `data.pipeline.EvalSet` is one."""
+
+    def __len__(self) -> int: ...
+
+    def captions(self) -> list[str]:
+        """The caption of each sample."""
+
+    def member(self, key_spec: str) -> list[str]:
+        """`txt`, `cls` or `json:KEY` of each sample."""
+
+    def images(self, start: int, stop: int) -> np.ndarray:
+        """uint8[stop - start, S, S, 3], transformed for evaluation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One entry of `eval.tasks` with its data.
+
+    tokenize: texts -> int32[B, T] at the model's full context length. image_size: S of the images.
+    """
+
+    name: str
+    spec: EvalTaskSpec
+    samples: Samples
+    tokenize: Callable[[Sequence[str]], np.ndarray]
+    image_size: int
+
+    def setting(self, field: str) -> str:
+        """The full recipe path of a field of the task, for messages."""
+        return f"eval.tasks.{self.name}.{field}"
+
+    def images(self) -> Rows:
+        """The images of the samples, decoded when they are asked for."""
+        return Rows(count=len(self.samples), shape=(self.image_size, self.image_size, 3), dtype=np.uint8, read=self.samples.images)
+
+
+class Evaluator(Protocol):
+    """Made once, from its task: reads and checks what it needs, raises UserError. Called at each evaluation by all processes alike."""
+
+    def __init__(self, task: Task): ...
+
+    def __call__(self, encoders: Encoders, params: Params) -> dict[str, float]:
+        """metric -> value. The value of a random model is `chance` (of the first metric) or `chance_SUFFIX` (of metrics ending so)."""
