@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -45,8 +44,7 @@ class FrozenMapping(Mapping[str, V]):
         return f"FrozenMapping({self._items!r})"
 
 
-@functools.cache
-def field_types(cls: Any) -> dict[str, Any]:
+def field_types(cls: type) -> dict[str, Any]:
     """The fields of a dataclass and their resolved annotations."""
     hints = typing.get_type_hints(cls)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}

@@ -57,7 +57,8 @@ def check_tokenizer(recipe: Recipe, *, vocab_size: int) -> None:
     rows, path = recipe.model.text.vocab_size, recipe.data.tokenizer.path
     if vocab_size > rows:
         raise UserError(
-            f"model.text.vocab_size = {rows} is less than the {vocab_size} of data.tokenizer.path = {path}; accepted is {vocab_size} or more"
+            f"model.text.vocab_size = {rows} is less than the {vocab_size} tokens of data.tokenizer.path = {path}; "
+            f"accepted is {vocab_size} or more"
         )
 
 

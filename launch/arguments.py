@@ -1,0 +1,47 @@
+"""Arguments that several verbs share, and what is checked of them before anything heavy is imported."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from .. import configs
+from ..errors import UserError
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """`--config NAME|FILE[:ARG]` and any number of `--config.a.b=value`, which the command line collects in `args.overrides`."""
+    text = f"a recipe ({', '.join(configs.names())}) or the path of a .py file, each with an optional :ARG; --config.a.b=VALUE sets a value"
+    parser.add_argument("--config", metavar="NAME|FILE[:ARG]", help=text)
+    parser.set_defaults(overrides=())
+
+
+def add_workdir(parser: argparse.ArgumentParser, *, what: str) -> None:
+    """`--workdir`."""
+    parser.add_argument("--workdir", type=Path, help=what)
+
+
+def given_config(args: argparse.Namespace) -> str:
+    """`--config`; UserError where it was not given."""
+    if not args.config:
+        raise UserError(f"--config is not given; accepted are {', '.join(configs.names())}, or the path of a .py file")
+    return args.config
+
+
+def given_workdir(args: argparse.Namespace) -> Path:
+    """`--workdir`; UserError where it was not given."""
+    if args.workdir is None:
+        raise UserError("--workdir is not given; accepted is the folder in which the run lives")
+    return args.workdir
+
+
+def prepare_workdir(path: Path) -> Path:
+    """Makes the folder and tries to write to it; UserError where that fails."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path, prefix=".writable-"):
+            return path
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"--workdir = {path} cannot be written ({reason}); accepted is a folder that can be made and written to") from None

@@ -1,0 +1,58 @@
+"""The picture of a sweep: the metric against each setting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ..overrides import show
+from .axes import short_names
+from .sweep_result import RunResult, SweepResult
+
+MOST_LINES = 10
+
+
+def draw_sweep(result: SweepResult, path: Path) -> None:
+    """A panel for each setting with several values; a line joins the runs that differ in that setting alone."""
+    values = {path: distinct([run.settings.get(path) for run in result.runs]) for path in result.paths}
+    shown = [path for path in values if len(values[path]) > 1] or result.paths[:1]
+    figure = Figure(figsize=(1.2 + 4.6 * len(shown), 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    for panel, setting in zip(panels, shown):
+        draw_panel(panel, result, setting, values=values[setting], others=[path for path in shown if path != setting])
+    panels[0].set_ylabel(result.metric)
+    figure.savefig(path, dpi=120)
+
+
+def draw_panel(panel: Axes, result: SweepResult, setting: str, *, values: Sequence[Any], others: Sequence[str]) -> None:
+    """One setting: numbers at their place (logarithmic where they span a factor of 3), anything else side by side."""
+    numeric = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+    place = {show(value): value if numeric else index for index, value in enumerate(values)}
+    names = short_names(set(result.paths))
+    lines: dict[tuple[str, ...], list[RunResult]] = {}
+    for run in result.runs:
+        if run.value is not None:
+            lines.setdefault(tuple(f"{names[path]} = {show(run.settings.get(path))}" for path in others), []).append(run)
+    for label, runs in lines.items():
+        points = sorted((place[show(run.settings.get(setting))], run.value) for run in runs)
+        panel.plot(*zip(*points), marker="o", linewidth=1.2, markersize=5, label=", ".join(label) or None)
+    if numeric and min(values) > 0 and max(values) >= 3 * min(values):
+        panel.set_xscale("log")
+    panel.set_xticks(list(place.values()), [show(value) for value in values])
+    panel.minorticks_off()
+    panel.set_xlabel(setting)
+    panel.grid(alpha=0.3)
+    if others and len(lines) <= MOST_LINES:
+        panel.legend(fontsize="small")
+
+
+def distinct(values: Sequence[Any]) -> list[Any]:
+    """The values without repeats: numbers in their order, others as they came."""
+    unique = list({show(value): value for value in values}.values())
+    return sorted(unique) if all(isinstance(value, (int, float)) for value in unique) else unique

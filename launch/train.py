@@ -1,0 +1,51 @@
+"""`diptych train`: a recipe, from the start or from the newest checkpoint of its run folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from ..errors import UserError
+from ..pretrain.recipe import identity_hash, load_recipe
+from ..schema import to_dict
+from .arguments import add_config, add_workdir, given_config, given_workdir, prepare_workdir
+from .report import print_values
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `train`."""
+    add_config(parser)
+    add_workdir(parser, what="the run folder; the same command again goes on with the run in it")
+    parser.add_argument("--profile", metavar="START:STOP", help="trace steps START to STOP into the run folder")
+    parser.add_argument("--dry-run", action="store_true", help="print the resolved recipe and stop")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Trains; returns the final metrics."""
+    recipe = load_recipe(given_config(args), args.overrides)
+    steps = profiled_steps(args.profile)
+    if args.dry_run:
+        print(json.dumps(to_dict(recipe), indent=1))
+        return {"recipe": to_dict(recipe), "hash": identity_hash(recipe)}
+    workdir = prepare_workdir(given_workdir(args))
+
+    from .distributed import initialize
+
+    initialize()
+    from ..pretrain.loop import Profile
+    from ..pretrain.train import train
+
+    metrics = train(recipe, workdir, profile=None if steps is None else Profile(*steps))
+    print_values(metrics, title=str(workdir))
+    return metrics
+
+
+def profiled_steps(text: str | None) -> tuple[int, int] | None:
+    """`START:STOP` as two steps."""
+    if text is None:
+        return None
+    start, _, stop = text.partition(":")
+    if not (start.isdecimal() and stop.isdecimal() and int(start) < int(stop)):
+        raise UserError(f"--profile = {text} is not a range of steps; accepted is START:STOP, such as 10:15")
+    return int(start), int(stop)
