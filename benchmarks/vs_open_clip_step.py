@@ -1,6 +1,6 @@
 """Seconds a training step of `clip_emoji`: Diptych against open_clip 3.3, in turn, in one run on one machine.
 
-usage: DIPTYCH_PARITY=1 PYTHONPATH=../shared/tools python benchmarks/vs_open_clip_step.py [--data ../shared/data/emoji] [--rounds 5] [--steps 8]
+usage: DIPTYCH_PARITY=1 PYTHONPATH=../shared/tools python benchmarks/vs_open_clip_step.py [--data DIR] [--rounds 5] [--steps 8]
 
 Needs the `parity` extra and torchvision. Both train the recipe's model in float32 with its batch, crop and optimizer, data included:
 each framework in a process of its own, which does nothing while the other runs. Prints the median of each, and their ratio round by round.
@@ -40,9 +40,9 @@ def open_clip_steps(data: str) -> Iterator[None]:
     for shard in sorted(path for vendor in ("noto", "twemoji") for path in Path(data).glob(f"{vendor}-train-*.tar")):
         with tarfile.open(shard) as tar:
             for member in tar:
-                content = tar.extractfile(member).read()
+                content = tar.extractfile(member).read()  # type: ignore[union-attr]
                 if member.name.endswith(".png"):
-                    images.append(np.asarray(Image.open(io.BytesIO(content)).convert("RGB").resize((48, 48), Image.BICUBIC)))
+                    images.append(np.asarray(Image.open(io.BytesIO(content)).convert("RGB").resize((48, 48), Image.Resampling.BICUBIC)))
                 elif member.name.endswith(".txt"):
                     captions.append(content.decode())
     pixels, tokens = np.stack(images), open_clip.SimpleTokenizer(context_length=16)(captions)
@@ -59,7 +59,7 @@ def open_clip_steps(data: str) -> Iterator[None]:
     def crop(image: np.ndarray) -> np.ndarray:
         side = round(48 * math.sqrt(rng.uniform(0.8, 1)))
         top, left = rng.integers(0, 48 - side + 1, 2)
-        return np.asarray(Image.fromarray(image[top : top + side, left : left + side]).resize((48, 48), Image.BICUBIC))
+        return np.asarray(Image.fromarray(image[top : top + side, left : left + side]).resize((48, 48), Image.Resampling.BICUBIC))
 
     while True:
         chosen = rng.permutation(len(pixels))[:256]
@@ -78,7 +78,6 @@ def open_clip_steps(data: str) -> Iterator[None]:
 def diptych_steps(data: str) -> Iterator[None]:
     """The recipe as `diptych train` runs it, one step each time."""
     import jax
-
     from diptych.pretrain.checkpoint import Checkpoints
     from diptych.pretrain.feed import Feed
     from diptych.pretrain.recipe import load_recipe

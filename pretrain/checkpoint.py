@@ -10,6 +10,7 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from ..errors import UserError
+from ..sharding.axes import AnyMesh
 from ..sharding.layouts import is_layout, named_leaves
 from .learner import Learner
 from .spec import CheckpointSpec
@@ -18,7 +19,7 @@ from .state import TrainState
 FOLDER = "checkpoints"
 
 
-def targets(shapes: Any, layouts: Any, mesh: jax.sharding.Mesh) -> Any:
+def targets(shapes: Any, layouts: Any, mesh: AnyMesh) -> Any:
     """What a restore needs: shapes, dtypes and places, no arrays."""
     return jax.tree.map(
         lambda layout, array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=jax.NamedSharding(mesh, layout)),
@@ -59,7 +60,7 @@ class Checkpoints:
         return sorted(checkpoint.step for checkpoint in self._checkpointer.checkpoints)
 
     def save(self, step: int, state: TrainState, *, data: dict[str, Any], metadata: dict[str, Any]) -> None:
-        """Starts a save and returns when the arrays are copied, so that the next step may donate them; a failure surfaces at the next call."""
+        """Starts a save; returns when the arrays are copied, so that the next step may donate them. A failure surfaces at the next call."""
         items = {"params": state.params, "optimizer": {"step": state.step, "opt": state.opt}, "data": data}
         self._checkpointer.save_checkpointables_async(step, items, force=True, custom_metadata=metadata)
 
@@ -67,7 +68,7 @@ class Checkpoints:
         """Returns when every save is on disk."""
         self._checkpointer.wait()
 
-    def restore(self, step: int, *, shapes: TrainState, layouts: TrainState, mesh: jax.sharding.Mesh) -> tuple[TrainState, dict[str, Any]]:
+    def restore(self, step: int, *, shapes: TrainState, layouts: TrainState, mesh: AnyMesh) -> tuple[TrainState, dict[str, Any]]:
         """The train state on `mesh`, whatever mesh wrote it, and the data's JSON; UserError names the first leaf that does not fit."""
         wanted = targets(shapes, layouts, mesh)
         items = {"params": wanted.params, "optimizer": {"step": wanted.step, "opt": wanted.opt}}
@@ -77,7 +78,7 @@ class Checkpoints:
         loaded = self._checkpointer.load_checkpointables(step, {**items, "data": None})
         return TrainState(step=loaded["optimizer"]["step"], params=loaded["params"], opt=loaded["optimizer"]["opt"]), loaded["data"]
 
-    def restore_params(self, step: int, learner: Learner, mesh: jax.sharding.Mesh) -> Any:
+    def restore_params(self, step: int, learner: Learner, mesh: AnyMesh) -> Any:
         """The parameters alone."""
         wanted = targets(learner.shapes, learner.layouts, mesh)
         check_fits(self._checkpointer.checkpointables_metadata(step).metadata["params"], wanted, what=f"checkpoint {step}, params")
@@ -107,5 +108,7 @@ def restore_params(workdir: Path, learner: Learner, *, step: int | None) -> tupl
         steps = checkpoints.steps
         chosen = checkpoints.latest if step is None else step
         if chosen not in steps or chosen is None:
-            raise UserError(f"--step = {step} is not among the checkpoints of {workdir}; accepted are {', '.join(map(str, steps)) or 'none'}")
+            raise UserError(
+                f"--step = {step} is not among the checkpoints of {workdir}; accepted are {', '.join(map(str, steps)) or 'none'}"
+            )
         return chosen, checkpoints.restore_params(chosen, learner, learner.mesh)

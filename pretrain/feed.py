@@ -14,7 +14,7 @@ HostBatch = Mapping[str, np.ndarray]
 
 
 def local_slots(mesh: jax.sharding.Mesh, batch_size: int) -> np.ndarray:
-    """The places in the global batch whose rows this process feeds, sorted: read off the sharding, as mesh order may differ from process order."""
+    """The places in the global batch that this process feeds, sorted; read off the sharding: mesh order may differ from process order."""
     rows = jax.NamedSharding(mesh, batch_layout(mesh)).addressable_devices_indices_map((batch_size,))
     return np.unique(np.concatenate([np.arange(batch_size)[index] for index in rows.values()]))
 

@@ -20,6 +20,7 @@ from .objectives.term import TermOutput
 from .spec import Recipe
 
 P = jax.P
+DENSE = Axes()
 
 
 class LearnerModule(nnx.Module):
@@ -45,10 +46,10 @@ class Learner:
     mesh: AnyMesh
 
     def init(self) -> Any:
-        """Fresh parameters from the recipe's seed, the same on every mesh up to rounding. To be called under jit with the layouts as output."""
+        """Fresh parameters from the recipe's seed, the same on every mesh up to rounding; to be called under jit, layouts as output."""
         return nnx.as_pure(nnx.state(LearnerModule(self.recipe, compute=self.compute, rngs=nnx.Rngs(self.recipe.seed))))
 
-    def dense_loss(self, params: Any, batch: Mapping[str, jax.Array], *, axes: Axes = Axes()) -> tuple[jax.Array, Mapping[str, jax.Array]]:
+    def dense_loss(self, params: Any, batch: Mapping[str, jax.Array], *, axes: Axes = DENSE) -> tuple[jax.Array, Mapping[str, jax.Array]]:
         """Loss f32[] and metrics; with the default `axes` the definition on one device."""
         learner = nnx.merge(self.graph, axes.vary(params))
         output: TermOutput = learner.objective(learner.model(batch, axes=axes), batch, axes=axes)

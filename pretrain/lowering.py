@@ -17,7 +17,7 @@ def lower_step(recipe: Recipe, mesh: AnyMesh, *, platform: str) -> jax.stages.Lo
     """The donated, jitted step of a recipe on `mesh`, which may be abstract; platform: `tpu`, `cuda` or `cpu`. Needs no file."""
     learner = make_learner(recipe, mesh)
     optimizer = make_optimizer(recipe.optimizer, steps=recipe.train.steps)
-    with jax.sharding.use_abstract_mesh(getattr(mesh, "abstract_mesh", mesh)):
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
         state = targets(state_shapes(learner, optimizer), state_layouts(learner, optimizer), mesh)
         step = jax.jit(make_step(learner, optimizer), donate_argnums=0)
         return step.trace(state, batch_shapes(recipe, mesh)).lower(lowering_platforms=(platform,))

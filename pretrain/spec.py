@@ -74,7 +74,7 @@ class TextTowerSpec:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DecoderSpec:
-    """CoCa's multimodal decoder: blocks of causal self-attention, cross-attention to the image tokens, MLP (Yu et al., 2022, section 3.2)."""
+    """CoCa's multimodal decoder: causal self-attention, cross-attention to the image tokens, MLP (Yu et al., 2022, section 3.2)."""
 
     depth: int = 12
     heads: int = 8
@@ -96,7 +96,7 @@ class ObjectiveSpec:
     """Weighted terms. The total loss is the weighted sum.
 
     terms: name of a registered term -> weight: `softmax`, `sigmoid`, `captioning`.
-    init_scale, max_scale: the logit scale (inverse temperature) at the start, and the bound it is clamped to after each step (absent: none).
+    init_scale, max_scale: the logit scale (inverse temperature) at the start, and its upper bound after each step (absent: none).
     init_bias: the sigmoid term's logit bias at the start.
     """
 
@@ -149,7 +149,8 @@ class EvalTaskSpec:
 
     kind: `retrieval`, `zero_shot`, or `loss`.
     data: shard patterns.
-    id_key: retrieval: samples with the same value of this member (`json:codepoint`, `txt`) are right answers for each other; absent: the sample alone.
+    id_key: retrieval: samples with the same value of this member (`json:codepoint`, `txt`) are right answers for each other; absent:
+        the sample alone.
     class_key: zero-shot: the member with the class, an index or a name (`cls`, `json:group`).
     class_names, templates: zero-shot: the names in order, and prompts with `{}`; or one entry `file:PATH` with a line each.
     negatives: loss: samples a contrastive batch, whatever the training batch is.
@@ -176,7 +177,10 @@ class EvalSpec:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CheckpointSpec:
-    """every: steps between checkpoints (one is always saved at the end). keep_last: newest that are kept. keep_every: steps whose multiples are kept for ever."""
+    """every: steps between checkpoints; one is always saved at the end.
+
+    keep_last: how many of the newest are kept. keep_every: steps whose multiples are kept for ever.
+    """
 
     every: int = 1000
     keep_last: int = 2
@@ -185,7 +189,10 @@ class CheckpointSpec:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LogSpec:
-    """every: steps between lines. writers: where metrics go: `jsonl`, `tensorboard`, `wandb`. peak_tflops: of one device, for the utilisation; absent: from the hardware table."""
+    """every: steps between lines. writers: where metrics go: `jsonl`, `tensorboard`, `wandb`.
+
+    peak_tflops: of one device, for the utilisation; absent: from the hardware table.
+    """
 
     every: int = 50
     writers: tuple[str, ...] = ("jsonl", "tensorboard")

@@ -47,4 +47,4 @@ def state_layouts(learner: Learner, optimizer: optax.GradientTransformation) -> 
         return layouts[parameter] if parameter and shapes[parameter].shape == leaf.shape else P()
 
     opt = jax.tree.map_with_path(layout, jax.eval_shape(optimizer.init, learner.shapes))
-    return TrainState(step=P(), params=learner.layouts, opt=opt)
+    return TrainState(step=P(), params=learner.layouts, opt=opt)  # type: ignore[arg-type]

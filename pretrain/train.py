@@ -77,15 +77,16 @@ def prepare(recipe: Recipe, workdir: Path) -> Run:
     mesh = make_mesh(check_devices(recipe, device_count=jax.device_count()))
     tokenizer = load_tokenizer(recipe.data.tokenizer)
     check_tokenizer(recipe, vocab_size=tokenizer.vocab_size)
+    learner = make_learner(recipe, mesh)
     return Run(
         recipe=recipe,
         workdir=workdir,
         mesh=mesh,
-        learner=make_learner(recipe, mesh),
+        learner=learner,
         optimizer=make_optimizer(recipe.optimizer, steps=recipe.train.steps),
         index=index_shards(recipe.data.train, setting="data.train"),
         tokenizer=tokenizer,
-        evaluation=make_evaluation(recipe, tokenizer),
+        evaluation=make_evaluation(learner, tokenizer, workdir=workdir),
     )
 
 
@@ -96,10 +97,10 @@ def begin(run: Run, checkpoints: Checkpoints) -> tuple[TrainState, int]:
         places = jax.tree.map(lambda layout: jax.NamedSharding(run.mesh, layout), layouts, is_leaf=lambda x: isinstance(x, jax.P))
         return jax.jit(lambda: initial_state(run.learner, run.optimizer), out_shardings=places)(), 0
     if checkpoints.latest > run.recipe.train.steps:
-        raise UserError(f"train.steps = {run.recipe.train.steps} is behind the checkpoint at step {checkpoints.latest}; accepted is at least that")
-    state, data = checkpoints.restore(
-        checkpoints.latest, shapes=state_shapes(run.learner, run.optimizer), layouts=layouts, mesh=run.mesh
-    )
+        raise UserError(
+            f"train.steps = {run.recipe.train.steps} is behind the checkpoint at step {checkpoints.latest}; accepted is at least that"
+        )
+    state, data = checkpoints.restore(checkpoints.latest, shapes=state_shapes(run.learner, run.optimizer), layouts=layouts, mesh=run.mesh)
     check_state(data, run.data_state(data["samples"]))
     LOG.info("resuming from step %d on mesh %s", checkpoints.latest, dict(run.mesh.shape))
     return state, data["samples"]
@@ -116,7 +117,9 @@ def train(recipe: Recipe, workdir: Path, *, profile: Profile | None = None) -> d
         write_recipe(workdir, recipe)
     with jax.set_mesh(run.mesh), Checkpoints(workdir, recipe.checkpoint) as checkpoints:
         state, samples = begin(run, checkpoints)
-        writer = make_writers(recipe.log, workdir, resumed_step=int(state.step))
+        first = int(state.step)
+        run.evaluation.forget_after(first)
+        writer = make_writers(recipe.log, workdir, resumed_step=first)
         stream = run.stream(samples)
         feed = Feed(stream, run.mesh, batch_size=recipe.train.batch_size)
 
@@ -124,7 +127,6 @@ def train(recipe: Recipe, workdir: Path, *, profile: Profile | None = None) -> d
             drawn = samples + (step - first) * recipe.train.batch_size
             checkpoints.save(step, state, data=run.data_state(drawn), metadata=describe(recipe))
 
-        first = int(state.step)
         try:
             metrics = run_loop(run, state, feed=feed, writer=writer, save=save, profile=profile)
         finally:

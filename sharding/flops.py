@@ -25,8 +25,8 @@ def _jaxpr_flops(jaxpr: core.Jaxpr) -> int:
 def _equation_flops(equation: core.JaxprEqn) -> int:
     if equation.primitive.name == "dot_general":
         (contracted, _), _ = equation.params["dimension_numbers"]
-        left = equation.invars[0].aval.shape
-        return 2 * math.prod(equation.outvars[0].aval.shape) * math.prod(left[dimension] for dimension in contracted)
+        left, out = (var.aval.shape for var in (equation.invars[0], equation.outvars[0]))  # type: ignore[attr-defined]
+        return 2 * math.prod(out) * math.prod(left[dimension] for dimension in contracted)
     times = equation.params["length"] if equation.primitive.name == "scan" else 1
     return times * sum(_jaxpr_flops(inner) for inner in _inner_jaxprs(equation))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -125,5 +126,5 @@ class Stack(nnx.Module):
 
         return jax.lax.scan(self.compute.checkpoint(body), x, chosen, unroll=self.compute.scan_unroll or max(depth, 1))[0]
 
-    def _layer(self, graph: nnx.GraphDef, layer: nnx.State, weights: nnx.State, axes: Axes) -> nnx.Module:
+    def _layer(self, graph: nnx.GraphDef, layer: nnx.State, weights: nnx.State, axes: Axes) -> Any:
         return nnx.merge(graph, axes.whole(layer, layer_layouts(weights), dtype=self.compute.dtype))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -51,7 +53,7 @@ class ImageTower(nnx.Module):
         )
 
     @staticmethod
-    def _make_pool(spec: ImageTowerSpec, *, embed_dim: int, rngs: nnx.Rngs) -> nnx.Module | None:
+    def _make_pool(spec: ImageTowerSpec, *, embed_dim: int, rngs: nnx.Rngs) -> Any:
         width, mlp_dim, heads = spec.width, spec.mlp_dim or 4 * spec.width, spec.pool_heads or spec.heads
         if spec.pool == "map":
             init = block_init("big_vision", width=width, mlp_dim=mlp_dim, depth=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from ...sharding.axes import Axes
@@ -22,7 +23,7 @@ class Objective(nnx.Module):
 
     def __call__(self, outputs: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes) -> TermOutput:
         """The total loss; metrics hold each term's loss as `loss/NAME` where there are several, and what the terms measure."""
-        total, metrics = 0.0, {}
+        total, metrics = jnp.float32(0), dict[str, jax.Array]()
         for name, weight in self.weights:
             term = self.terms[name]
             with jax.named_scope(f"objective_{name}"):
