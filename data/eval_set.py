@@ -1,0 +1,98 @@
+"""Samples for evaluation: in the order of the shards, with the evaluation transform, the same on every host."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from ..errors import UserError
+from .bad import BadSample
+from .cache import BoundedCache
+from .decode import image_of
+from .index import Sample, index_shards
+from .samples import MIB
+from .spec import DataSpec
+from .text import text_of
+from .transforms import evaluation
+
+LOG = logging.getLogger("diptych.data")
+T = TypeVar("T")
+
+
+class EvalSet:
+    """The usable samples of shards, numbered 0..len-1 in the order of the shards.
+
+    What is bad (a broken image, no caption) is found on first use by one pass over all samples, logged, and left out from then on.
+    Decoded images are kept up to `data.cache_mb`. Methods raise OSError where a shard cannot be read.
+    """
+
+    def __init__(self, patterns: Sequence[str], *, spec: DataSpec, setting: str):
+        """setting: the path in the recipe of `patterns`, for messages. Raises UserError as `index_shards` does; reads headers alone."""
+        self._spec, self._setting = spec, setting
+        self._index = index_shards(patterns, setting=setting)
+        self._cache = BoundedCache[np.ndarray](spec.cache_mb * MIB)
+
+    def __len__(self) -> int:
+        return len(self._usable)
+
+    def captions(self) -> list[str]:
+        """The caption (`data.text_key`) of each sample."""
+        return list(self._usable.values())
+
+    def member(self, key: str) -> list[str]:
+        """The text of another member of each sample: `txt`, `cls`, `json:KEY`. Raises UserError where a sample lacks it."""
+        return [self._member(self._index.read(sample), key) for sample in self._usable]
+
+    def images(self, start: int, stop: int) -> np.ndarray:
+        """uint8[n, S, S, 3]: samples start .. stop - 1, decoded by `data.threads` threads. The array is the caller's."""
+        samples = self._numbers[start:stop]
+        size = self._spec.image_size
+        return np.stack(self._parallel(self._image, samples)) if samples else np.empty((0, size, size, 3), np.uint8)
+
+    @functools.cached_property
+    def _usable(self) -> dict[int, str]:
+        """Number in the index -> caption, of the samples that can be used."""
+        captions = self._parallel(self._caption, range(len(self._index)))
+        usable = {sample: caption for sample, caption in enumerate(captions) if caption is not None}
+        if not usable:
+            raise UserError(f"{self._setting} holds no usable sample; accepted are samples with an image and {self._spec.text_key}")
+        return usable
+
+    @functools.cached_property
+    def _numbers(self) -> list[int]:
+        return list(self._usable)
+
+    def _caption(self, sample: int) -> str | None:
+        raw = self._index.read(sample)
+        try:
+            self._decoded(sample, raw)
+            return text_of(raw, self._spec.text_key)
+        except BadSample as bad:
+            LOG.warning("bad sample %s in %s: %s; it is left out of %s", raw.key, raw.shard, bad.reason, self._setting)
+            return None
+
+    def _image(self, sample: int) -> np.ndarray:
+        image = self._cache.get(sample)
+        return image if image is not None else self._decoded(sample, self._index.read(sample))
+
+    def _decoded(self, sample: int, raw: Sample) -> np.ndarray:
+        image = np.asarray(evaluation(image_of(raw), size=self._spec.image_size, resize=self._spec.resize))
+        self._cache.put(sample, image, size=image.nbytes)
+        return image
+
+    def _member(self, raw: Sample, key: str) -> str:
+        try:
+            return text_of(raw, key)
+        except BadSample as bad:
+            raise UserError(
+                f"{self._setting} has the sample {raw.key} in {raw.shard} without {key!r} ({bad.reason}); accepted are samples with it"
+            ) from bad
+
+    def _parallel(self, function: Callable[[int], T], samples: Iterable[int]) -> list[T]:
+        with concurrent.futures.ThreadPoolExecutor(self._spec.threads) as pool:
+            return list(pool.map(function, samples))

@@ -1,0 +1,72 @@
+"""SentencePiece models (Kudo and Richardson, 2018) as tokenizers, and the training of small ones."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import sentencepiece
+
+from ..errors import UserError
+from .token_rows import token_rows
+
+NAME = "sentencepiece.model"
+ABSENT = -1
+
+
+class SentencePiece:
+    """The ids of the model, then its end token, then its padding token (the end token again where it has none)."""
+
+    def __init__(self, model: bytes, *, path: str):
+        """model: the bytes of the model's file; path: where they are from. Raises UserError: not a model, or one without an end token."""
+        self._model = model
+        try:
+            self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        except RuntimeError as error:
+            raise UserError(f"data.tokenizer.path = {path!r} is not a SentencePiece model; accepted is one with an end token") from error
+        self.vocab_size: int = self._processor.vocab_size()
+        self.eos_id: int = self._processor.eos_id()
+        if self.eos_id == ABSENT:
+            raise UserError(f"data.tokenizer.path = {path!r} is a SentencePiece model without an end token; accepted is one that has it")
+        pad_id = self._processor.pad_id()
+        self.pad_id: int = self.eos_id if pad_id == ABSENT else pad_id
+        self.fingerprint = hashlib.sha256(b"sentencepiece 1" + model).hexdigest()
+
+    def __call__(self, texts: Sequence[str], context_length: int) -> np.ndarray:
+        """int32[B, T]: ids, end, then padding; a longer text is cut so that the end stands last."""
+        ids = [[*self._processor.encode(text), self.eos_id] for text in texts]
+        return token_rows(ids, length=context_length, eos_id=self.eos_id, pad_id=self.pad_id)
+
+    def save(self, folder: Path) -> Path:
+        """Writes `sentencepiece.model` into `folder`."""
+        file = Path(folder) / NAME
+        file.write_bytes(self._model)
+        return file
+
+
+def train_sentencepiece(captions: Iterable[str], *, vocab_size: int, out: Path, seed: int) -> SentencePiece:
+    """Trains a unigram model of at most `vocab_size` pieces on captions, lower-cased (NFKC, case folding), and writes it to `out`.
+
+    Ids: 0 padding, 1 end, 2 unknown, no start. The same captions and seed give the same bytes.
+    """
+    content = io.BytesIO()
+    sentencepiece.set_random_generator_seed(seed)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(captions),
+        model_writer=content,
+        model_type="unigram",
+        vocab_size=vocab_size,
+        hard_vocab_limit=False,
+        normalization_rule_name="nmt_nfkc_cf",
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=ABSENT,
+        num_threads=1,
+        minloglevel=2,
+    )
+    Path(out).write_bytes(content.getvalue())
+    return SentencePiece(content.getvalue(), path=str(out))

@@ -1,0 +1,34 @@
+"""Text members of a sample: captions, classes, identifiers."""
+
+from __future__ import annotations
+
+import json
+
+from .bad import BadSample
+from .index import Sample
+
+
+def text_of(sample: Sample, member: str) -> str:
+    """What `member` says: a suffix (`txt`, `cls`), or `json:KEY` for one value of the sample's `json`. Numbers come as text.
+
+    Raises BadSample where it is absent or cannot be read.
+    """
+    suffix, _, key = member.partition(":")
+    if suffix not in sample.members:
+        raise BadSample(f"no member {suffix}")
+    try:
+        text = sample.members[suffix].decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadSample(f"{suffix} is not UTF-8 text") from None
+    return _value(text, key) if suffix == "json" and key else text
+
+
+def _value(text: str, key: str) -> str:
+    try:
+        values = json.loads(text)
+    except ValueError:
+        raise BadSample("json cannot be parsed") from None
+    value = values.get(key) if isinstance(values, dict) else None
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    raise BadSample(f"json has no text {key!r}")
