@@ -111,11 +111,9 @@ def _check_model(recipe: Recipe) -> None:
 
 def _check_optimizer(recipe: Recipe) -> None:
     optimizer = recipe.optimizer
-    end_path, end = (
-        ("train.steps", recipe.train.steps) if optimizer.decay_steps is None else ("optimizer.decay_steps", optimizer.decay_steps)
-    )
-    if optimizer.schedule in ("cosine", "linear") and optimizer.warmup_steps > end:
-        raise UserError(f"optimizer.warmup_steps = {optimizer.warmup_steps} is more than {end_path} = {end}; accepted is at most {end}")
+    warmup, end = optimizer.warmup_steps, optimizer.decay_steps  # a trial run may end within the warm-up; a schedule may not
+    if optimizer.schedule in ("cosine", "linear") and end is not None and warmup > end:
+        raise UserError(f"optimizer.warmup_steps = {warmup} is more than optimizer.decay_steps = {end}; accepted is at most {end}")
     if not all(0 <= beta < 1 for beta in optimizer.betas):
         raise UserError(f"optimizer.betas = {optimizer.betas} is out of range; accepted are two numbers from 0 to below 1")
     for pattern in optimizer.no_decay:

@@ -32,8 +32,8 @@ def targets(shapes: Any, layouts: Any, mesh: AnyMesh) -> Any:
 class Checkpoints:
     """The checkpoints of a run: saved asynchronously, each complete or absent, kept as the recipe says.
 
-    A checkpoint holds `params`, `optimizer` (with the step) and `data` (the small JSON of the stream), and the recipe, its hash and the
-    versions as metadata. All processes make every call, in the same order.
+    A checkpoint holds `params` and `optimizer` (with the step), and as one JSON beside them the data's state, the recipe, its hash and the
+    versions. All processes make every call, in the same order.
     """
 
     def __init__(self, workdir: Path, spec: CheckpointSpec):
@@ -61,8 +61,8 @@ class Checkpoints:
 
     def save(self, step: int, state: TrainState, *, data: dict[str, Any], metadata: dict[str, Any]) -> None:
         """Starts a save; returns when the arrays are copied, so that the next step may donate them. A failure surfaces at the next call."""
-        items = {"params": state.params, "optimizer": {"step": state.step, "opt": state.opt}, "data": data}
-        self._checkpointer.save_checkpointables_async(step, items, force=True, custom_metadata=metadata)
+        items = {"params": state.params, "optimizer": {"step": state.step, "opt": state.opt}}
+        self._checkpointer.save_checkpointables_async(step, items, force=True, custom_metadata={**metadata, "data": data})
 
     def wait(self) -> None:
         """Returns when every save is on disk."""
@@ -72,17 +72,22 @@ class Checkpoints:
         """The train state on `mesh`, whatever mesh wrote it, and the data's JSON; UserError names the first leaf that does not fit."""
         wanted = targets(shapes, layouts, mesh)
         items = {"params": wanted.params, "optimizer": {"step": wanted.step, "opt": wanted.opt}}
-        saved = self._checkpointer.checkpointables_metadata(step).metadata
+        saved = self._checkpointer.checkpointables_metadata(step)
         for name, target in items.items():
-            check_fits(saved[name], target, what=f"checkpoint {step}, {name}")
-        loaded = self._checkpointer.load_checkpointables(step, {**items, "data": None})
-        return TrainState(step=loaded["optimizer"]["step"], params=loaded["params"], opt=loaded["optimizer"]["opt"]), loaded["data"]
+            check_fits(saved.metadata[name], target, what=f"checkpoint {step}, {name}")
+        loaded = self._checkpointer.load_checkpointables(step, items)
+        state = TrainState(step=loaded["optimizer"]["step"], params=loaded["params"], opt=loaded["optimizer"]["opt"])
+        return state, saved.custom_metadata["data"]
 
     def restore_params(self, step: int, learner: Learner, mesh: AnyMesh) -> Any:
         """The parameters alone."""
         wanted = targets(learner.shapes, learner.layouts, mesh)
         check_fits(self._checkpointer.checkpointables_metadata(step).metadata["params"], wanted, what=f"checkpoint {step}, params")
         return self._checkpointer.load_checkpointables(step, {"params": wanted})["params"]
+
+    def data(self, step: int) -> dict[str, Any]:
+        """The data's JSON alone."""
+        return self._checkpointer.load_checkpointables(step, {"data": None})["data"]
 
 
 def check_fits(saved: Any, wanted: Any, *, what: str) -> None:
