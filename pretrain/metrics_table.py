@@ -17,20 +17,25 @@ def chance_of(metrics: Mapping[str, float], name: str) -> float | None:
     return metrics.get(f"{task}/chance") if metric.endswith(("_r1", "top1")) else None
 
 
+def metrics_rows(metrics: Mapping[str, float]) -> list[tuple[str, str, str, str]]:
+    """(task, metric, value, chance) as text: shares as percent, the rest as it is; chance is empty where it is not known."""
+    rows = []
+    for name, value in metrics.items():
+        task, _, metric = name.rpartition("/")
+        chance = chance_of(metrics, name)
+        show = _percent if chance is not None and not metric.endswith("rank") else _plain
+        if not metric.startswith("chance"):
+            rows.append((task, metric, show(value), "" if chance is None else show(chance)))
+    return rows
+
+
 def metrics_table(metrics: Mapping[str, float], *, title: str = "") -> Table:
-    """Each metric beside chance: shares as percent, the rest as it is."""
+    """Each metric beside chance."""
     table = Table("task", "metric", title=title or None)
     table.add_column("value", justify="right")
     table.add_column("chance", justify="right")
-    last = ""
-    for name, value in metrics.items():
-        task, _, metric = name.rpartition("/")
-        if metric.startswith("chance"):
-            continue
-        chance = chance_of(metrics, name)
-        show = _percent if chance is not None and not metric.endswith("rank") else _plain
-        table.add_row("" if task == last else task, metric, show(value), "" if chance is None else show(chance))
-        last = task
+    for row in metrics_rows(metrics):
+        table.add_row(*row)
     return table
 
 

@@ -1,0 +1,104 @@
+"""A trained model in a program: images and texts to unit vectors."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from ...data.spec import TokenizerSpec
+from ...data.tokenizers import Tokenizer, load_tokenizer
+from ...errors import UserError
+from ...sharding.axes import Axes
+from ...sharding.layouts import named_leaves, path_name
+from ..models.blocks import Compute
+from ..models.dual_encoder import build_model
+from .config import WEIGHTS, ExportConfig, read_config
+from .images import ImageLike, as_list, load_images
+
+# Rows are padded to the next of these sizes: so many compiles at most, whatever is asked.
+SIZES = (1, 4, 16, 64, 256)
+
+
+class Encoder:
+    """The two towers of a trained model, in float32 on one device.
+
+    embed_dim: E. logit_scale: what training multiplied cosines with, exp(log scale). logit_bias: what it added, 0 where it had none.
+    """
+
+    def __init__(self, config: ExportConfig, weights: Mapping[str, np.ndarray], tokenizer: Tokenizer):
+        """weights: dotted name -> float32 array, as `model.safetensors` has them; they must fit `config.model`."""
+        module = nnx.eval_shape(lambda: build_model(config.model, image_size=config.image_size, compute=Compute(), rngs=nnx.Rngs(0)))
+        graph, state = nnx.split(module)
+        shapes = nnx.as_pure(state)
+        check_weights(shapes, weights)
+        self.config = config
+        self.embed_dim = config.model.embed_dim
+        self.logit_scale = math.exp(_scalar(weights, "logit_scale"))
+        self.logit_bias = _scalar(weights, "logit_bias")
+        self._tokenizer = tokenizer
+        self._params = jax.device_put(jax.tree.map_with_path(lambda path, _: weights[f"model.{path_name(path)}"], shapes))
+        self._image = jax.jit(lambda params, images: nnx.merge(graph, params).encode_image(images, axes=Axes()))
+        self._text = jax.jit(lambda params, tokens: nnx.merge(graph, params).encode_text(tokens, axes=Axes()))
+
+    def encode_image(self, images: ImageLike | Sequence[ImageLike]) -> np.ndarray:
+        """Paths, PIL images or arrays uint8[H, W, 3], one or several, or an array uint8[B, H, W, 3] -> float32[B, E] of unit length.
+
+        Raises UserError that names an image that cannot be read.
+        """
+        found, size, resize = as_list(images), self.config.image_size, self.config.resize
+        return self._encode(self._image, len(found), lambda start, stop: load_images(found[start:stop], size=size, resize=resize))
+
+    def encode_text(self, texts: str | Sequence[str]) -> np.ndarray:
+        """Texts -> float32[B, E] of unit length; what is longer than the context is cut."""
+        found = [texts] if isinstance(texts, str) else list(texts)
+        length = self.config.model.text.context_length
+        return self._encode(self._text, len(found), lambda start, stop: self._tokenizer(found[start:stop], length))
+
+    def _encode(self, encode: Callable[[Any, np.ndarray], jax.Array], count: int, rows_of: Callable[[int, int], np.ndarray]) -> np.ndarray:
+        embeddings = np.zeros((count, self.embed_dim), np.float32)
+        for start in range(0, count, SIZES[-1]):
+            rows = rows_of(start, min(start + SIZES[-1], count))
+            size = next(size for size in SIZES if size >= len(rows))
+            padding = [(0, size - len(rows)), *[(0, 0)] * (rows.ndim - 1)]
+            with jax.default_matmul_precision("float32"):
+                encoded = encode(self._params, np.pad(rows, padding))
+            embeddings[start : start + len(rows)] = np.asarray(encoded)[: len(rows)]
+        return embeddings
+
+
+def load(path: str | os.PathLike[str]) -> Encoder:
+    """The model in a folder that `diptych export` wrote. Raises UserError where a file is missing, broken, or of another version."""
+    folder = Path(path)
+    config = read_config(folder)
+    tokenizer_file = folder / config.tokenizer_file
+    for file in (folder / WEIGHTS, tokenizer_file):
+        if not file.is_file():
+            raise UserError(f"{file} is missing; accepted is a folder that `diptych export` wrote, whole")
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except SafetensorError as error:
+        raise UserError(f"{folder / WEIGHTS} cannot be read ({error}); accepted is the file that `diptych export` wrote") from None
+    return Encoder(config, weights, load_tokenizer(TokenizerSpec(kind=config.tokenizer, path=str(tokenizer_file))))
+
+
+def check_weights(shapes: Any, weights: Mapping[str, np.ndarray]) -> None:
+    """Raises UserError that names the first parameter that is missing or of another shape."""
+    for name, wanted in named_leaves(shapes).items():
+        found = weights.get(f"model.{name}")
+        if found is None or found.shape != wanted.shape:
+            has = "is missing" if found is None else f"has the shape {found.shape}"
+            raise UserError(f"{WEIGHTS}: model.{name} {has}; accepted is {wanted.shape}, as config.json describes the model")
+
+
+def _scalar(weights: Mapping[str, np.ndarray], name: str) -> float:
+    """The objective's parameter of that name; 0 where it has none."""
+    return next((float(value) for key, value in weights.items() if key.startswith("objective.") and key.endswith(f".{name}")), 0.0)

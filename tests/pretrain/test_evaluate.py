@@ -1,0 +1,113 @@
+import dataclasses
+import json
+import shutil
+
+import jax
+import pytest
+from diptych.data.tokenizers import load_tokenizer
+from diptych.errors import UserError
+from diptych.pretrain.evaluate import evaluate_run, evaluations, make_evaluation
+from diptych.pretrain.learner import make_learner
+from diptych.pretrain.metrics_table import chance_of, metrics_rows, metrics_table
+from diptych.pretrain.spec import EvalTaskSpec
+from diptych.pretrain.writers import read_metrics
+from diptych.sharding.mesh import make_mesh
+from diptych.sharding.spec import MeshSpec
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy that a test may change."""
+    return shutil.copytree(trained, tmp_path / "run")
+
+
+def evaluation_of(recipe, workdir):
+    mesh = make_mesh(MeshSpec(replica=1, fsdp=1, tensor=1))
+    return make_evaluation(make_learner(recipe, mesh), load_tokenizer(recipe.data.tokenizer), workdir=workdir)
+
+
+def test_training_ends_with_all_tasks(trained):
+    metrics = json.loads((trained / "eval" / "2.json").read_text())["metrics"]
+    assert {name.partition("/")[0] for name in metrics} == {"squares", "colours", "heldout"}
+    assert metrics["squares/candidates"] == 24 and metrics["squares/chance"] == pytest.approx(6 / 24)
+    assert metrics["colours/chance"] == 0.25 and metrics["heldout/loss"] > 0
+    assert read_metrics(trained)[-1] == {"step": 2, **metrics}
+
+
+def test_a_checkpoint_is_evaluated_to_the_same_metrics(run):
+    before = json.loads((run / "eval" / "2.json").read_text())
+    shutil.rmtree(run / "eval")
+    found = evaluate_run(run)
+    assert found == pytest.approx(before["metrics"], rel=1e-5)
+    assert json.loads((run / "eval" / "2.json").read_text())["metrics"] == found
+    earlier = evaluate_run(run, step=1)
+    assert earlier["heldout/loss"] != found["heldout/loss"]
+    assert [path.name for path in evaluations(run)] == ["1.json", "2.json"]
+
+
+def test_another_mesh_finds_the_same(squares_recipe, run):
+    found = json.loads((run / "eval" / "2.json").read_text())["metrics"]
+    shutil.rmtree(run / "eval")
+    content = json.loads((run / "recipe.json").read_text())
+    content["recipe"]["mesh"] = {"replica": 1, "fsdp": 1, "tensor": 1}
+    (run / "recipe.json").write_text(json.dumps(content))
+    assert evaluate_run(run) == pytest.approx(found, rel=1e-5)
+
+
+def test_what_was_evaluated_is_remembered_until_the_tasks_change(squares_recipe, tmp_path):
+    evaluation = evaluation_of(squares_recipe, tmp_path)
+    asked = []
+    counted = {name: lambda encoders, params, name=name: asked.append(name) or {"x": 1.0} for name in evaluation.evaluators}
+    evaluation = dataclasses.replace(evaluation, evaluators=counted)
+    assert evaluation(None, step=3) == evaluation(None, step=3) == {"squares/x": 1.0, "colours/x": 1.0, "heldout/x": 1.0}
+    assert len(asked) == 3
+    dataclasses.replace(evaluation, tasks={"squares": {}})(None, step=3)
+    assert len(asked) == 6
+
+
+def test_steps_that_come_again_are_forgotten(squares_recipe, tmp_path):
+    evaluation = dataclasses.replace(evaluation_of(squares_recipe, tmp_path), evaluators={})
+    for step in (2, 9, 10, 100):
+        evaluation(None, step=step)
+    evaluation.forget_after(9)
+    assert [path.name for path in evaluations(tmp_path)] == ["2.json", "9.json"]
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ({"kind": "retrieve"}, r"eval.tasks.t.kind = 'retrieve' is unknown; accepted are retrieval, zero_shot, loss"),
+        ({"data": ("nowhere-*.tar",)}, r"eval.tasks.t.data .*nowhere"),
+        ({"id_key": "json:codepoint"}, r"eval.tasks.t.data .*'json:codepoint'"),
+        ({"kind": "zero_shot", "class_names": ("red",)}, r"eval.tasks.t.class_key = 'cls' has the class '1'"),
+        ({"kind": "loss", "negatives": 48}, r"eval.tasks.t.negatives = 48.*24 samples"),
+    ],
+)
+def test_mistakes_are_found_before_any_compile(squares_recipe, shard, tmp_path, monkeypatch, task, message):
+    spec = EvalTaskSpec(**{"data": (str(shard),), **task})
+    recipe = dataclasses.replace(squares_recipe, eval=dataclasses.replace(squares_recipe.eval, tasks={"t": spec}))
+    with jax.checking_leaks(), pytest.raises(UserError, match=message):
+        evaluation_of(recipe, tmp_path)
+
+
+METRICS = {"a/i2t_r1": 0.5, "a/i2t_r5": 0.75, "a/i2t_median_rank": 2.0, "a/chance": 0.01, "a/chance_r5": 0.05, "a/chance_median_rank": 50.0}
+METRICS |= {"b/top1": 0.25, "b/top5": 0.5, "b/chance": 0.1, "b/chance_top5": 0.5, "b/classes": 10.0, "c/loss": 1.5}
+
+
+def test_each_metric_stands_beside_its_chance():
+    assert [
+        chance_of(METRICS, name) for name in ("a/i2t_r1", "a/i2t_r5", "a/i2t_median_rank", "b/top1", "b/top5", "c/loss", "b/classes")
+    ] == [
+        *(0.01, 0.05, 50.0),
+        *(0.1, 0.5, None, None),
+    ]
+    assert metrics_rows(METRICS) == [
+        ("a", "i2t_r1", "50.00 %", "1.00 %"),
+        ("a", "i2t_r5", "75.00 %", "5.00 %"),
+        ("a", "i2t_median_rank", "2", "50"),
+        ("b", "top1", "25.00 %", "10.00 %"),
+        ("b", "top5", "50.00 %", "50.00 %"),
+        ("b", "classes", "10", ""),
+        ("c", "loss", "1.5000", ""),
+    ]
+    assert metrics_table(METRICS).row_count == 7
