@@ -1,0 +1,57 @@
+import json
+import sys
+import types
+
+import numpy as np
+import pytest
+from diptych.launch.cli import main
+from PIL import Image
+
+
+@pytest.fixture
+def encoder(monkeypatch):
+    """Stands for an exported model: an image's vector counts its path, a text's its length."""
+
+    def vectors(items):
+        return np.array([[len(item), 1.0] for item in items], np.float32)
+
+    fake = types.SimpleNamespace(encode_image=vectors, encode_text=vectors)
+    monkeypatch.setitem(sys.modules, "diptych.pretrain.export.encoder", types.SimpleNamespace(load=lambda folder: fake))
+
+
+def test_embeddings_are_written_in_order(tmp_path, capsys, encoder):
+    for name in ("b.png", "a.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    (tmp_path / "texts.txt").write_text("\n".join("x" * (index % 7) for index in range(1, 301)))
+    out = tmp_path / "deep" / "emb.npz"
+    argv = [
+        "embed",
+        str(tmp_path),
+        "--images",
+        str(tmp_path / "*.png"),
+        "--texts",
+        str(tmp_path / "texts.txt"),
+        "--out",
+        str(out),
+        "--json",
+    ]
+    assert main(argv) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"images": 2, "texts": 300, "out": str(out)}
+    with np.load(out, allow_pickle=False) as arrays:
+        assert list(arrays["image_paths"]) == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+        assert arrays["image"].dtype == arrays["text"].dtype == np.float32
+        assert arrays["text"].shape == (300, 2) and list(arrays["text"][:, 0]) == [len(text) for text in arrays["texts"]]
+    assert [path.name for path in out.parent.iterdir()] == ["emb.npz"]
+
+
+def test_texts_alone(tmp_path, encoder):
+    (tmp_path / "texts.txt").write_text("one\ntwo\n")
+    assert main(["embed", "model", "--texts", str(tmp_path / "texts.txt"), "--out", str(tmp_path / "emb.npz")]) == 0
+    with np.load(tmp_path / "emb.npz", allow_pickle=False) as arrays:
+        assert set(arrays) == {"texts", "text"}
+
+
+def test_an_out_that_cannot_be_written(tmp_path, capsys, encoder):
+    (tmp_path / "texts.txt").write_text("one")
+    assert main(["embed", "model", "--texts", str(tmp_path / "texts.txt"), "--out", str(tmp_path / "texts.txt" / "emb.npz")]) == 2
+    assert "cannot be written" in capsys.readouterr().err

@@ -1,0 +1,138 @@
+import pytest
+from diptych.errors import UserError
+from diptych.pretrain.recipe import check_devices, check_tokenizer, load_recipe
+from diptych.sharding.spec import MeshSpec
+
+EMOJI, SIGLIP, COCA = "clip_emoji", "siglip_vit_b16", "coca_vit_b32"
+WRONG = [
+    (EMOJI, "model.image.heads=5", "model.image.heads = 5 does not divide model.image.width = 192; accepted is a divisor of 192"),
+    (EMOJI, "model.text.heads=5", "model.text.heads = 5 does not divide model.text.width"),
+    (SIGLIP, "model.image.pool_heads=5", "model.image.pool_heads = 5 does not divide model.image.width = 768"),
+    (COCA, "model.image.pool_heads=7", "model.image.pool_heads = 7 does not divide model.embed_dim = 512"),
+    (COCA, "model.decoder.heads=7", "model.decoder.heads = 7 does not divide model.text.width = 512"),
+    (EMOJI, "data.image_size=50", "data.image_size = 50 is not a multiple of model.image.patch_size = 8"),
+    (SIGLIP, "model.embed_dim=512", "model.image.projection = none needs model.image.width = 768 to equal model.embed_dim = 512"),
+    (EMOJI, "model.text.eos_id=49408", "model.text.eos_id = 49408 is outside of the vocabulary"),
+    (EMOJI, "model.image.pool=max", "model.image.pool = 'max' is unknown; accepted is cls or gap or map or attentional"),
+    (EMOJI, "model.text.projection=lin", "model.text.projection = 'lin' is unknown"),
+    (EMOJI, "model.text.activation=relu", "model.text.activation = 'relu' is unknown"),
+    (EMOJI, "model.text.attention=full", "model.text.attention = 'full' is unknown"),
+    (EMOJI, "optimizer.schedule=cosin", "optimizer.schedule = 'cosin' is unknown; accepted is cosine or linear or constant or rsqrt"),
+    (EMOJI, "train.dtype=float16", "train.dtype = 'float16' is unknown; accepted is float32 or bfloat16"),
+    (EMOJI, "train.remat=all", "train.remat = 'all' is unknown"),
+    (EMOJI, "data.resize=stretch", "data.resize = 'stretch' is unknown"),
+    (EMOJI, "data.source=tfds", "data.source = 'tfds' is unknown"),
+    (EMOJI, "data.order=random", "data.order = 'random' is unknown"),
+    (EMOJI, "data.tokenizer.kind=bert", "data.tokenizer.kind = 'bert' is unknown"),
+    (EMOJI, "eval.tasks.openmoji.kind=knn", "eval.tasks.openmoji.kind = 'knn' is unknown; accepted is loss or retrieval or zero_shot"),
+    (EMOJI, "eval.tasks.openmoji.data=", "eval.tasks.openmoji.data is empty"),
+    (EMOJI, "eval.tasks.groups.class_names=", "eval.tasks.groups.class_names is empty"),
+    (EMOJI, "eval.tasks.groups.templates=a photo", "eval.tasks.groups.templates has 'a photo' without a {} for the name"),
+    (EMOJI, "eval.metric=grocery/top1", "eval.metric = 'grocery/top1' names no task; accepted is TASK/NAME with TASK of concepts, groups"),
+    (EMOJI, "eval.metric=openmoji", "eval.metric = 'openmoji' names no task"),
+    (EMOJI, "log.writers=csv", "log.writers has 'csv'; accepted are jsonl, tensorboard, wandb"),
+    (EMOJI, "objective.terms.triplet=1", "objective.terms.triplet is not a term; accepted are captioning, sigmoid, softmax"),
+    (EMOJI, "objective.terms.softmax=0", "objective.terms = {'softmax': 0.0} has no weight above 0"),
+    (EMOJI, "objective.terms.softmax=-1", "objective.terms.softmax = -1.0 is out of range"),
+    (EMOJI, "objective.terms.captioning=1", "objective.terms.captioning needs model.decoder, which is none"),
+    (COCA, "model.text.pool=eos", "model.text.pool = 'eos' does not go with model.decoder; accepted is cls"),
+    (COCA, "model.image.pool=map", "model.image.pool = 'map' does not go with model.decoder; accepted is attentional"),
+    (EMOJI, "objective.init_scale=200", "objective.init_scale = 200.0 is above objective.max_scale = 100.0"),
+    (EMOJI, "optimizer.decay_steps=40", "optimizer.warmup_steps = 50 is more than optimizer.decay_steps = 40; accepted is at most 40"),
+    (EMOJI, "optimizer.betas=0.9,1", "optimizer.betas = (0.9, 1.0) is out of range"),
+    (EMOJI, "optimizer.no_decay=(bias", "optimizer.no_decay has '(bias'"),
+    (EMOJI, "optimizer.peak_lr=-1", "optimizer.peak_lr = -1.0 is out of range; accepted is a number above 0"),
+    (EMOJI, "optimizer.peak_lr=nan", "optimizer.peak_lr = nan is out of range"),
+    (EMOJI, "train.batch_size=0", "train.batch_size = 0 is out of range"),
+    (EMOJI, "model.image.mlp_dim=0", "model.image.mlp_dim = 0 is out of range"),
+    (EMOJI, "data.cache_mb=-1", "data.cache_mb = -1 is out of range; accepted is a number from 0"),
+    (EMOJI, "data.augment.flip=2", "data.augment.flip = 2.0 is out of range; accepted is a number from 0 to 1"),
+    (EMOJI, "data.augment.crop_scale=1,0.8", "data.augment.crop_scale = (1.0, 0.8) is out of range"),
+    (EMOJI, "data.train=", "data.train is empty"),
+    (SIGLIP, "data.tokenizer.path=none", "data.tokenizer.path = none does not go with data.tokenizer.kind = sentencepiece"),
+    (SIGLIP, "data.text_lengths=16,64", "data.text_lengths = (16, 64) needs model.text.attention = causal and model.text.pool = eos"),
+    (EMOJI, "data.text_lengths=8,12", "data.text_lengths = (8, 12) does not rise to model.text.context_length = 16"),
+    (EMOJI, "data.text_lengths=12,8,16", "data.text_lengths = (12, 8, 16) does not rise"),
+    (EMOJI, "data.text_lengths=8,16,20", "data.text_lengths = (8, 16, 20) does not rise"),
+    (EMOJI, "mesh.tensor=0", "mesh.tensor = 0 is out of range"),
+    (EMOJI, "mesh.replica=-1", "mesh = (-1, -1, 1) has -1 more than once"),
+]
+
+
+@pytest.mark.parametrize(("config", "override", "sentence"), WRONG, ids=[f"{config}-{override}" for config, override, _ in WRONG])
+def test_wrong_settings_are_answered_in_one_sentence(config, override, sentence):
+    with pytest.raises(UserError) as error:
+        load_recipe(config, [override])
+    assert str(error.value).startswith(sentence)
+    assert "accepted" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_settings_that_do_not_bind_are_let_through():
+    assert (
+        load_recipe(
+            EMOJI, ["optimizer.schedule=constant", "optimizer.decay_steps=10", "optimizer.warmup_steps=1000"]
+        ).optimizer.warmup_steps
+        == 1000
+    )
+    assert load_recipe(EMOJI, ["train.steps=20"]).optimizer.warmup_steps == 50
+    assert load_recipe(EMOJI, ["objective.terms.sigmoid=1", "objective.terms.softmax=0"]).objective.terms["sigmoid"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "devices", "sizes"),
+    [
+        ([], 8, (1, 8, 1)),
+        (["mesh.tensor=3"], 6, (1, 2, 3)),
+        (["mesh.replica=-1", "mesh.fsdp=2"], 8, (4, 2, 1)),
+        (["mesh.fsdp=2"], 8, (1, 2, 1)),
+    ],
+)
+def test_mesh_is_resolved(overrides, devices, sizes):
+    mesh = check_devices(load_recipe(EMOJI, overrides), device_count=devices)
+    assert mesh == MeshSpec(replica=sizes[0], fsdp=sizes[1], tensor=sizes[2])
+
+
+@pytest.mark.parametrize(
+    ("config", "overrides", "devices", "sentence"),
+    [
+        (
+            EMOJI,
+            ["mesh.fsdp=4", "mesh.tensor=2"],
+            8,
+            "model.image.heads = 3 is not divisible by mesh.tensor = 2; accepted is a multiple of 2",
+        ),
+        (EMOJI, ["mesh.fsdp=16"], 8, "mesh.replica = 1 x mesh.fsdp = 16 x mesh.tensor = 1 asks for 16 devices, but there are 8"),
+        (EMOJI, ["mesh.tensor=16"], 8, "mesh.replica = 1 x mesh.tensor = 16 asks for 16 devices, but there are 8"),
+        (EMOJI, ["mesh.tensor=3"], 8, "mesh.replica = 1 x mesh.tensor = 3 does not divide the 8 devices"),
+        (EMOJI, ["train.batch_size=100"], 8, "train.batch_size = 100 is not divisible by mesh.replica x mesh.fsdp = 8"),
+        (EMOJI, ["eval.batch_size=100"], 8, "eval.batch_size = 100 is not divisible by mesh.replica x mesh.fsdp = 8"),
+        (EMOJI, ["eval.tasks.val_loss.negatives=100"], 8, "eval.tasks.val_loss.negatives = 100 is not divisible by"),
+        (
+            EMOJI,
+            ["model.text.heads=4", "model.image.heads=4", "model.text.mlp_dim=770", "mesh.tensor=4"],
+            4,
+            "model.text.mlp_dim = 770 is not",
+        ),
+        (EMOJI, ["model.image.width=156", "model.image.heads=3"], 8, "model.image.width = 156 is not divisible by mesh.fsdp = 8"),
+        (SIGLIP, ["model.image.pool_heads=3", "mesh.tensor=4"], 4, "model.image.pool_heads = 3 is not divisible by mesh.tensor = 4"),
+        (COCA, ["model.decoder.heads=2", "mesh.tensor=4"], 4, "model.decoder.heads = 2 is not divisible by mesh.tensor = 4"),
+        (COCA, ["model.embed_dim=516", "model.image.pool_heads=4"], 8, "model.embed_dim = 516 is not divisible by mesh.fsdp = 8"),
+    ],
+)
+def test_what_the_devices_do_not_divide_is_refused(config, overrides, devices, sentence):
+    with pytest.raises(UserError) as error:
+        check_devices(load_recipe(config, overrides), device_count=devices)
+    assert str(error.value).startswith(sentence) and "accepted" in str(error.value)
+
+
+def test_quickstart_divides_over_the_mesh_that_the_readme_shows():
+    check_devices(load_recipe("quickstart", ["mesh.fsdp=4", "mesh.tensor=2"]), device_count=8)
+
+
+def test_a_tokenizer_larger_than_the_token_table_is_refused():
+    recipe = load_recipe(EMOJI, ["model.text.vocab_size=49407", "model.text.eos_id=5"])
+    with pytest.raises(
+        UserError, match=r"model.text.vocab_size = 49407 is less than the 49408 tokens of data.tokenizer.path = .*; accepted is 49408"
+    ):
+        check_tokenizer(recipe, vocab_size=49408)
+    check_tokenizer(recipe, vocab_size=49407)

@@ -1,0 +1,115 @@
+import dataclasses
+
+import pytest
+from diptych.errors import UserError
+from diptych.pretrain.recipe import identity_hash, load_recipe, run_identity
+from diptych.pretrain.spec import Recipe
+from diptych.schema import build, first_difference, to_dict
+
+FILE = """
+from ml_collections import ConfigDict, config_dict
+
+def get_config(arg=""):
+    config = ConfigDict({"data": {"train": (arg or "a.tar",)}, "objective": {"terms": {"softmax": 1.0}}})
+    config.train = {"steps": 4000, "batch_size": config_dict.placeholder(int)}
+    config.optimizer = {"decay_steps": config.train.get_oneway_ref("steps") * 2, "warmup_steps": 10}
+    config.train.batch_size = 64
+    config.model = {"decoder": None}
+    config.lock()
+    return config
+"""
+
+
+@pytest.fixture
+def recipe_file(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(FILE)
+    return str(path)
+
+
+def test_a_file_with_an_argument(recipe_file):
+    recipe = load_recipe(f"{recipe_file}:bucket://shards/b.tar")
+    assert recipe.data.train == ("bucket://shards/b.tar",) and recipe.name == "mine"
+
+
+def test_overrides_reach_lazy_references_and_absent_keys(recipe_file):
+    recipe = load_recipe(recipe_file, ["train.steps=100", "optimizer.peak_lr=1", "data.text_lengths=8,77", "eval.tasks.t.data=x.tar"])
+    assert recipe.optimizer.decay_steps == 200 and recipe.optimizer.peak_lr == 1.0
+    assert recipe.data.text_lengths == (8, 77) and recipe.eval.tasks["t"].data == ("x.tar",)
+
+
+def test_an_override_fills_a_group_that_is_none(recipe_file):
+    more = ["model.text.pool=cls", "model.image.pool=attentional", "model.image.pool_heads=8"]
+    assert load_recipe(recipe_file, ["model.decoder.depth=3", *more]).model.decoder.depth == 3
+    assert load_recipe("coca_vit_b32", ["model.decoder=none", "objective.terms.captioning=0"]).model.decoder is None
+
+
+def test_a_mapping_can_be_replaced():
+    assert dict(load_recipe("clip_emoji", ["eval.tasks={}", "eval.metric=none"]).eval.tasks) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("def get_config(): return {}", "returns a dict from get_config"),
+        ("x = 1", "has no get_config"),
+        ("import ml_collections\ndef get_config(): return ml_collections.ConfigDict({'train': {'step': 1}})", "did you mean train.steps?"),
+        (
+            "import ml_collections as m\ndef get_config(): return m.ConfigDict({'seed': m.config_dict.required_placeholder(int)})",
+            "leaves a required value open",
+        ),
+    ],
+)
+def test_wrong_recipe_files(tmp_path, text, sentence):
+    path = tmp_path / "wrong.py"
+    path.write_text(text)
+    with pytest.raises(UserError, match=sentence.replace("?", r"\?")):
+        load_recipe(str(path))
+
+
+def test_wrong_names():
+    with pytest.raises(UserError, match=r"--config = clip_emojis is not a recipe; accepted are clip_emoji, .*quickstart"):
+        load_recipe("clip_emojis")
+    with pytest.raises(UserError, match=r"--config = nowhere/mine\.py is not there"):
+        load_recipe("nowhere/mine.py")
+
+
+def test_an_argument_that_is_not_taken(tmp_path):
+    path = tmp_path / "bare.py"
+    path.write_text("import ml_collections\ndef get_config(): return ml_collections.ConfigDict()")
+    with pytest.raises(UserError, match="takes none"):
+        load_recipe(f"{path}:arg")
+
+
+def test_identity_covers_the_model_and_not_the_place():
+    base = load_recipe("clip_emoji")
+    for override in (
+        "mesh.fsdp=1",
+        "eval.every=5",
+        "log.every=1",
+        "checkpoint.every=7",
+        "data.threads=3",
+        "data.cache_mb=0",
+        "train.remat=full",
+    ):
+        assert identity_hash(load_recipe("clip_emoji", [override])) == identity_hash(base), override
+    assert identity_hash(load_recipe("clip_emoji:elsewhere")) == identity_hash(base)
+    for override in ("seed=1", "train.batch_size=128", "optimizer.peak_lr=2e-3", "model.text.depth=3", "objective.terms.softmax=2"):
+        changed = load_recipe("clip_emoji", [override])
+        assert identity_hash(changed) != identity_hash(base), override
+        assert first_difference(run_identity(base), run_identity(changed))[0] == override.partition("=")[0]
+
+
+def test_total_steps_are_identity_only_where_the_schedule_ends_with_them():
+    for schedule, matters in (("cosine", True), ("linear", True), ("constant", False), ("rsqrt", False)):
+        hashes = {identity_hash(load_recipe("clip_emoji", [f"optimizer.schedule={schedule}", f"train.steps={n}"])) for n in (400, 500)}
+        assert (len(hashes) == 2) == matters, schedule
+    longer = load_recipe("clip_emoji", ["train.steps=500", "optimizer.decay_steps=400"])
+    assert identity_hash(longer) == identity_hash(load_recipe("clip_emoji"))
+
+
+def test_hash_survives_a_round_trip_and_is_pinned_to_the_values():
+    recipe = load_recipe("clip_emoji")
+    assert identity_hash(build(Recipe, to_dict(recipe))) == identity_hash(recipe)
+    assert identity_hash(dataclasses.replace(recipe, name="other")) == identity_hash(recipe)
+    assert len(identity_hash(recipe)) == 64
