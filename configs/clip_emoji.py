@@ -36,7 +36,7 @@ def get_config(arg: str = "") -> ConfigDict:
             "train": (f"{folder}/noto-train-*.tar", f"{folder}/twemoji-train-*.tar"),
             "image_size": 48,
             "resize_first": 48,
-            "text_lengths": (12, 16),  # 12 holds 9 batches of 10; the mean caption has 4.7 tokens, the longest of a batch 11
+            "text_lengths": (12, 16),  # the longest caption has 12 tokens, the mean 4.7
             "cache_mb": 256,
             "tokenizer": {"kind": "clip_bpe", "path": f"{folder}/../text/bpe_simple_vocab_16e6.txt.gz"},
             "augment": {"crop_scale": (0.8, 1.0), "crop_ratio": (1.0, 1.0)},

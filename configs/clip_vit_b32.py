@@ -27,7 +27,6 @@ def get_config(arg: str = "") -> ConfigDict:
             "train": (arg or "data/train-{00000..39999}.tar",),
             "image_size": 224,
             "threads": 16,
-            "text_lengths": (32, 77),
             "augment": {"crop_scale": (0.9, 1.0), "crop_ratio": (1.0, 1.0)},
         }
     )
