@@ -13,7 +13,6 @@ from typing import NoReturn
 from .. import __version__
 from ..errors import Stopped, UserError
 from .allocator import restart_with_huge_pages
-from .allocator import restart_with_huge_pages
 from .report import json_line
 
 WRONG_INPUT, INTERRUPTED = 2, 130
@@ -26,7 +25,6 @@ VERBS = {
     "embed": "embed images and texts with an exported model",
     "sweep": "train a recipe under several settings and compare them",
 }
-COMPUTE = {"quickstart", "train", "eval"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -43,8 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         restart_with_huge_pages()
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
     logging.getLogger("diptych").setLevel(logging.INFO)
-    if argv is None and COMPUTE.intersection(sys.argv[1:2]):
-        restart_with_huge_pages()
     try:
         return run(sys.argv[1:] if argv is None else list(argv))
     except UserError as error:

@@ -19,7 +19,7 @@ def test_recipe_loads_on_one_device_and_names_its_source(name):
     recipe = load_recipe(name)
     assert recipe.name == name
     check_devices(recipe, device_count=1)
-    assert "et al., 20" in importlib.import_module(f"diptych.configs.{name}").__doc__
+    assert "et al., 20" in (importlib.import_module(f"diptych.configs.{name}").__doc__ or "")
 
 
 @pytest.mark.parametrize("name", configs.names())

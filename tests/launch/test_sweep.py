@@ -129,7 +129,7 @@ PARENT = "import sys; from diptych.launch.child import run_child; sys.exit(run_c
 
 def test_ctrl_c_is_passed_on_and_waited_for():
     parent = subprocess.Popen([sys.executable, "-c", PARENT, SLOW], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout.readline() == "up\n"
+    assert parent.stdout is not None and parent.stdout.readline() == "up\n"
     start = time.monotonic()
     parent.send_signal(signal.SIGINT)
     assert parent.wait(timeout=20) == 130 and time.monotonic() - start < 10
