@@ -1,4 +1,7 @@
-"""CLIP's tokenizer (Radford et al., 2021): byte-level BPE on cleaned, lower-case text. Ids equal those of open_clip's SimpleTokenizer."""
+"""CLIP's tokenizer (Radford et al., 2021): byte-level BPE on cleaned, lower-case text. Ids equal those of open_clip's SimpleTokenizer.
+
+Only letters that Unicode gained lately may be split otherwise: there, open_clip's own ids depend on the version of its regex library.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ from .merges import NAME
 from .token_rows import token_rows
 
 START, END = "<start_of_text>", "<end_of_text>"
-WORDS = rf"(?i){START}|{END}|'s|'t|'re|'ve|'m|'ll|'d|[\p{{L}}]+|[\p{{N}}]|[^\s\p{{L}}\p{{N}}]+"
+# U+0345 folds to a letter but is none: where case is ignored, open_clip's regex library finds it in no class, and so it parts words
+WORDS = rf"(?i:{START}|{END}|'s|'t|'re|'ve|'m|'ll|'d)|[\p{{L}}]+|[\p{{N}}]|[^\s\p{{L}}\p{{N}}\x{{345}}]+"
 
 
 class ClipBPE:

@@ -18,7 +18,8 @@ MEANING = {
     "version": "the format of the data's state",
     "seed": "seed",
     "manifest": "the content of data.train (names, sizes and counts of the shards, in order)",
-    "pipeline": "what is done to samples (data.* but data.train, and model.text.context_length)",
+    "pipeline": "what is done to samples (data.image_size, resize, resize_first, augment, order, source, text_key, the tokenizer, "
+    "model.text.context_length)",
 }
 
 
@@ -44,6 +45,10 @@ def check_state(saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
     for name, meaning in MEANING.items():
         if saved.get(name) != current[name]:
             raise UserError(
-                f"{meaning} differs from the checkpoint's ({name} was {saved.get(name)}, is {current[name]}), "
+                f"{meaning} differs from the checkpoint's ({name} was {_short(saved.get(name))}, is {_short(current[name])}), "
                 "so the run would not go on with the same samples; accepted is what it was, or another --workdir"
             )
+
+
+def _short(value: Any) -> Any:
+    return value[:12] if isinstance(value, str) else value
