@@ -87,7 +87,7 @@ class Checkpoints:
 
     def data(self, step: int) -> dict[str, Any]:
         """The data's JSON alone."""
-        return self._checkpointer.load_checkpointables(step, {"data": None})["data"]
+        return self._checkpointer.checkpointables_metadata(step).custom_metadata["data"]
 
 
 def check_fits(saved: Any, wanted: Any, *, what: str) -> None:

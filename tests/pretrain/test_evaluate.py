@@ -2,7 +2,6 @@ import dataclasses
 import json
 import shutil
 
-import jax
 import pytest
 from diptych.data.tokenizers import load_tokenizer
 from diptych.errors import UserError
@@ -83,10 +82,10 @@ def test_steps_that_come_again_are_forgotten(squares_recipe, tmp_path):
         ({"kind": "loss", "negatives": 48}, r"eval.tasks.t.negatives = 48.*24 samples"),
     ],
 )
-def test_mistakes_are_found_before_any_compile(squares_recipe, shard, tmp_path, monkeypatch, task, message):
+def test_mistakes_are_found_when_the_evaluations_are_made(squares_recipe, shard, tmp_path, task, message):
     spec = EvalTaskSpec(**{"data": (str(shard),), **task})
     recipe = dataclasses.replace(squares_recipe, eval=dataclasses.replace(squares_recipe.eval, tasks={"t": spec}))
-    with jax.checking_leaks(), pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message):
         evaluation_of(recipe, tmp_path)
 
 
@@ -95,12 +94,8 @@ METRICS |= {"b/top1": 0.25, "b/top5": 0.5, "b/chance": 0.1, "b/chance_top5": 0.5
 
 
 def test_each_metric_stands_beside_its_chance():
-    assert [
-        chance_of(METRICS, name) for name in ("a/i2t_r1", "a/i2t_r5", "a/i2t_median_rank", "b/top1", "b/top5", "c/loss", "b/classes")
-    ] == [
-        *(0.01, 0.05, 50.0),
-        *(0.1, 0.5, None, None),
-    ]
+    names = ("a/i2t_r1", "a/i2t_r5", "a/i2t_median_rank", "b/top1", "b/top5", "c/loss", "b/classes")
+    assert [chance_of(METRICS, name) for name in names] == [0.01, 0.05, 50.0, 0.1, 0.5, None, None]
     assert metrics_rows(METRICS) == [
         ("a", "i2t_r1", "50.00 %", "1.00 %"),
         ("a", "i2t_r5", "75.00 %", "5.00 %"),

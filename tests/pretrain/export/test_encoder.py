@@ -15,6 +15,7 @@ from diptych.pretrain.learner import make_learner
 from diptych.sharding.mesh import make_mesh
 from PIL import Image
 
+NEWER = '{"format": "diptych-encoder", "version": 9}'
 TEXTS = ["a red square", "blue", "a pale white square " * 20]
 
 
