@@ -84,8 +84,9 @@ def collect(runs: Sequence[SweepRun], recipes: Sequence[Recipe], workdir: Path) 
 def report(workdir: Path, result: SweepResult) -> dict[str, Any]:
     """Prints the table, writes `sweep.json` and `sweep.png`."""
     paths = result.paths
-    rows = [(*(run.settings.get(path) for path in paths), run.value, run.metrics.get("loss")) for run in result.runs]
-    print_table((*paths, result.metric, "loss"), rows, title=f"{workdir}: best is {result.best.id if result.best else 'none'}")
+    columns = dict.fromkeys((result.metric, "loss"))
+    rows = [(*(run.settings.get(path) for path in paths), *(run.metrics.get(name) for name in columns)) for run in result.runs]
+    print_table((*paths, *columns), rows, title=f"{workdir}: best is {result.best.id if result.best else 'none'}")
     summary = result.summary()
     write_atomically(workdir / "sweep.json", json_line(summary) + "\n")
     draw_sweep(result, workdir / "sweep.png")
