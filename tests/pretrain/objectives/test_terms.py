@@ -3,7 +3,6 @@
 import jax
 import numpy as np
 import pytest
-
 from diptych.pretrain.objectives.objective import Objective
 from diptych.pretrain.spec import ObjectiveSpec
 from diptych.sharding.axes import mesh_axes
@@ -47,14 +46,17 @@ def outputs():
     for row, end in zip(text, rng.integers(1, T, B)):
         row[end], row[end + 1 :] = EOS, 0
     image, words = unit(rng.normal(size=(B, E))), unit(rng.normal(size=(B, E)))
-    named = {"image_embedding": image, "text_embedding": words, "hidden": rng.normal(size=(B, T, D)), "unembedding": rng.normal(size=(D, V))}
+    named = {
+        "image_embedding": image,
+        "text_embedding": words,
+        "hidden": rng.normal(size=(B, T, D)),
+        "unembedding": rng.normal(size=(D, V)),
+    }
     return {name: value.astype(np.float32) for name, value in named.items()}, text
 
 
 def objective(terms, scale):
     return Objective(ObjectiveSpec(terms=terms, init_scale=scale, init_bias=-3.0), eos_id=EOS, rngs=nnx.Rngs(0))
-
-
 
 
 def on_mesh(module, named, text, sizes):

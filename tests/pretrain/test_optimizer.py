@@ -1,0 +1,52 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from diptych.pretrain.learner import make_learner
+from diptych.pretrain.optimizer import decayed, make_optimizer
+from diptych.pretrain.schedule import learning_rate
+from diptych.pretrain.spec import OptimizerSpec
+from diptych.sharding.layouts import named_leaves
+from diptych.sharding.mesh import abstract_mesh
+
+
+def test_vectors_and_scales_are_not_decayed_though_layers_are_stacked(tiny_recipe):
+    shapes = make_learner(tiny_recipe("coca"), abstract_mesh(replica=1, fsdp=1, tensor=1)).shapes
+    for name, decay in named_leaves(decayed(shapes, OptimizerSpec().no_decay)).items():
+        stacked = ".layers." in name
+        assert decay == (len(named_leaves(shapes)[name].shape) - stacked >= 2), name
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("cosine", {0: 0.1, 9: 1.0, 10: 1.0, 60: 0.5, 110: 0.0, 500: 0.0}),
+        ("linear", {0: 0.1, 10: 1.0, 35: 0.75, 60: 0.5, 110: 0.0}),
+        ("rsqrt", {0: 0.1, 10: 1.0, 40: 0.5, 1000: 0.1}),
+        ("constant", {0: 0.1, 10: 1.0, 10**6: 1.0}),
+    ],
+)
+def test_schedules(schedule, expected):
+    rate = learning_rate(OptimizerSpec(peak_lr=2.0, schedule=schedule, warmup_steps=10), steps=110)
+    for step, value in expected.items():
+        np.testing.assert_allclose(rate(jnp.int32(step)), 2.0 * value, atol=1e-6)
+
+
+def test_adamw_is_optax_by_hand():
+    spec = OptimizerSpec(peak_lr=0.1, schedule="constant", warmup_steps=0, weight_decay=0.3, betas=(0.8, 0.9), eps=1e-3, grad_clip=0.5)
+    params = {"kernel": jnp.arange(6.0).reshape(2, 3), "bias": jnp.ones(3)}
+    gradients = jax.tree.map(lambda w: w + 1, params)
+    by_hand = optax.chain(
+        optax.clip_by_global_norm(0.5),
+        optax.scale_by_adam(b1=0.8, b2=0.9, eps=1e-3),
+        optax.add_decayed_weights(0.3, mask={"kernel": True, "bias": False}),
+        optax.scale(-0.1),
+    )
+    ours, theirs = make_optimizer(spec, steps=10), by_hand
+    state, other = ours.init(params), theirs.init(params)
+    for _ in range(3):
+        updates, state = ours.update(gradients, state, params)
+        expected, other = theirs.update(gradients, other, params)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), updates, expected)
