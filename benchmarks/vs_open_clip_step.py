@@ -78,6 +78,7 @@ def open_clip_steps(data: str) -> Iterator[None]:
 def diptych_steps(data: str) -> Iterator[None]:
     """The recipe as `diptych train` runs it, one step each time."""
     import jax
+
     from diptych.pretrain.checkpoint import Checkpoints
     from diptych.pretrain.feed import Feed
     from diptych.pretrain.recipe import load_recipe

@@ -11,6 +11,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 
 import numpy as np
 import pytest
+
 from diptych.pretrain.spec import (
     DataSpec,
     DecoderSpec,

@@ -1,4 +1,5 @@
 import pytest
+
 from diptych.errors import UserError
 from diptych.overrides import parse_override, show, split
 from diptych.pretrain.spec import Recipe

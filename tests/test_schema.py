@@ -4,6 +4,7 @@ import pickle
 from collections.abc import Mapping
 
 import pytest
+
 from diptych.errors import UserError
 from diptych.schema import ABSENT, FrozenMapping, build, first_difference, identity, runtime, to_dict
 

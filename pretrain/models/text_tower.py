@@ -87,7 +87,7 @@ class TextTower(nnx.Module):
         return rows.at[:, :, -1:].set(self._row_mask(tokens))
 
     def _row_mask(self, tokens: jax.Array) -> jax.Array | None:
-        """Which tokens the pooled one may look at, bool[B, 1, 1, T]: the learnt token at the end sees itself and the caption, no padding."""
+        """What the pooled token may look at, bool[B, 1, 1, T]: the learnt one at the end sees itself and the caption, no padding."""
         if self.spec.attention == "bidirectional" or self.spec.pool == "last":
             return None
         ends = end_positions(tokens, self.spec.eos_id)

@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import pytest
+
 from diptych.pretrain.learner import make_learner
 from diptych.pretrain.lowering import lower_step
 from diptych.pretrain.recipe import check_devices, load_recipe

@@ -4,6 +4,7 @@ import importlib
 from pathlib import Path
 
 import pytest
+
 from diptych import configs
 from diptych.pretrain.recipe import check_devices, load_recipe
 

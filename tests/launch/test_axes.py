@@ -1,6 +1,7 @@
 import types
 
 import pytest
+
 from diptych.errors import UserError
 from diptych.launch.axes import plan
 

@@ -3,6 +3,7 @@ import sys
 import types
 
 import pytest
+
 from diptych.errors import Stopped, UserError
 from diptych.launch import train as train_verb
 from diptych.launch.arguments import prepare_workdir

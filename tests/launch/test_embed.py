@@ -4,8 +4,9 @@ import types
 
 import numpy as np
 import pytest
-from diptych.launch.cli import main
 from PIL import Image
+
+from diptych.launch.cli import main
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ import json
 import sys
 
 import numpy as np
+
 from diptych.launch.report import cell, json_line, print_table
 
 

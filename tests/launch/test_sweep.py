@@ -6,12 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
 from diptych.launch import sweep
 from diptych.launch.child import run_child
 from diptych.launch.cli import main
 from diptych.pretrain.recipe import load_recipe
 from diptych.pretrain.run_folder import write_recipe
-from PIL import Image
 
 AXES = ["--axis", "optimizer.peak_lr=3e-4,1e-3", "--axis", "seed=0,1"]
 IDS = ["peak_lr=0.0003,seed=0", "peak_lr=0.0003,seed=1", "peak_lr=0.001,seed=0", "peak_lr=0.001,seed=1"]

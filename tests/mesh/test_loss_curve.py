@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+
 from diptych.pretrain.learner import make_learner
 from diptych.pretrain.optimizer import make_optimizer
 from diptych.pretrain.state import initial_state, state_layouts

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from diptych.data.spec import TokenizerSpec
 from diptych.data.tokenizers import load_tokenizer
 

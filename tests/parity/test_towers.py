@@ -11,12 +11,13 @@ if not os.environ.get("DIPTYCH_PARITY"):
     pytest.skip("parity tests need DIPTYCH_PARITY=1 and the `parity` extra", allow_module_level=True)
 
 import torch
+from flax import nnx
+
 from diptych.pretrain.models.blocks import Compute
 from diptych.pretrain.models.dual_encoder import DualEncoder
 from diptych.pretrain.spec import ImageTowerSpec, ModelSpec, TextTowerSpec
 from diptych.sharding.axes import Axes
 from diptych.sharding.layouts import named_leaves, path_name
-from flax import nnx
 
 HEADS, WIDTH, HEAD = 2, 128, 64
 

@@ -5,11 +5,12 @@ import tarfile
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from diptych.data.sentence_piece import train_sentencepiece
 from diptych.data.spec import DataSpec, TokenizerSpec
 from diptych.pretrain.spec import CheckpointSpec, EvalSpec, EvalTaskSpec, LogSpec
 from diptych.sharding.spec import MeshSpec
-from PIL import Image
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (40, 60, 220), "white": (240, 240, 240)}
 SHADES = ("pale", "dark", "bright", "dull", "warm", "cold")

@@ -1,4 +1,5 @@
 import pytest
+
 from diptych.errors import UserError
 from diptych.pretrain.recipe import check_devices, check_tokenizer, load_recipe
 from diptych.sharding.spec import MeshSpec

@@ -72,5 +72,5 @@ def test_a_leaf_that_does_not_fit_is_named(tiny_recipe, saved):
 
 def test_a_missing_step_is_answered_with_those_there_are(tiny_recipe, saved):
     _, learner, _ = parts(tiny_recipe(), fsdp=2)
-    with pytest.raises(UserError, match="--step = 5 is not among the checkpoints.*4, 8, 10"):
+    with pytest.raises(UserError, match=r"--step = 5 is not among the checkpoints.*4, 8, 10"):
         restore_params(saved[0], learner, step=5)

@@ -3,6 +3,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+
 from diptych.pretrain.encode import Rows, array_rows, make_encoders, place
 from diptych.pretrain.learner import make_learner
 from diptych.sharding.mesh import make_mesh

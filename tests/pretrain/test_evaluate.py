@@ -3,13 +3,17 @@ import json
 import shutil
 
 import pytest
+
 from diptych.data.tokenizers import load_tokenizer
 from diptych.errors import UserError
+from diptych.pretrain.check_parts import KINDS
+from diptych.pretrain.check_parts import WRITERS as WRITER_NAMES
 from diptych.pretrain.evaluate import evaluate_run, evaluations, make_evaluation
+from diptych.pretrain.evaluators.registry import EVALUATORS
 from diptych.pretrain.learner import make_learner
 from diptych.pretrain.metrics_table import chance_of, metrics_rows, metrics_table
 from diptych.pretrain.spec import EvalTaskSpec
-from diptych.pretrain.writers import read_metrics
+from diptych.pretrain.writers import WRITERS, read_metrics
 from diptych.sharding.mesh import make_mesh
 from diptych.sharding.spec import MeshSpec
 
@@ -106,3 +110,7 @@ def test_each_metric_stands_beside_its_chance():
         ("c", "loss", "1.5000", ""),
     ]
     assert metrics_table(METRICS).row_count == 7
+
+
+def test_a_recipe_is_checked_for_the_kinds_that_there_are():
+    assert set(KINDS) == set(EVALUATORS) and set(WRITER_NAMES) == set(WRITERS)

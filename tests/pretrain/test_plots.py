@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from PIL import Image
+
 from diptych.pretrain.plots import draw_run, loss_curve, retrieval_curve, series, similarity_picture
 from diptych.pretrain.spec import LogSpec
 from diptych.pretrain.writers import make_writers
-from PIL import Image
 
 RECALLS = {f"emoji/{way}_r{depth}": 0.01 * depth for way in ("i2t", "t2i") for depth in (1, 5, 10)}
 RECORDS = [

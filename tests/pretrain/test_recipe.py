@@ -1,6 +1,7 @@
 import dataclasses
 
 import pytest
+
 from diptych.errors import UserError
 from diptych.pretrain.recipe import identity_hash, load_recipe, run_identity
 from diptych.pretrain.spec import Recipe

@@ -5,10 +5,11 @@ import types
 
 import jax
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
 from diptych.errors import UserError
 from diptych.pretrain.spec import LogSpec
 from diptych.pretrain.writers import check_writers, make_writers, read_metrics
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 JSONL = LogSpec(writers=("jsonl",))
 

@@ -3,6 +3,7 @@ import types
 import jax
 import numpy as np
 import pytest
+
 from diptych.pretrain.evaluators.evaluator import Task
 from diptych.pretrain.spec import EvalTaskSpec
 from diptych.sharding.mesh import make_mesh

@@ -3,6 +3,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+
 from diptych.errors import UserError
 from diptych.pretrain.encode import make_encoders
 from diptych.pretrain.evaluators.loss import Loss

@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from diptych.pretrain.evaluators import ranking
 from diptych.pretrain.evaluators.ranking import random_recall, ranks
 

@@ -1,6 +1,7 @@
 import jax
 import numpy as np
 import pytest
+
 from diptych.errors import UserError
 from diptych.pretrain.evaluators.zero_shot import ZeroShot
 
@@ -18,7 +19,7 @@ def test_prompts_of_a_class_are_averaged(make_task, fake_encoders, one_device):
 
 def test_a_class_counts_by_direction_not_by_length_of_its_mean(make_task, fake_encoders, one_device):
     task = make_task(1, members={"cls": ["0"]}, class_names=("a", "b"), templates=("x {}", "y {}"))
-    texts = np.array([[1, 0.0, 0], [-0.6, 0.8, 0], [0.7, 0, 0.714], [0.7, 0, 0.714]], np.float32)
+    texts = np.array([[1, 0.0, 0], [-0.6, 0.8, 0], [0.8, 0, 0.6], [0.8, 0, 0.6]], np.float32)
     with jax.set_mesh(one_device):
         metrics = ZeroShot(task)(fake_encoders(images=np.array([[0.6, 0.8, 0]], np.float32), texts=texts), None)
     assert metrics["top1"] == 1.0

@@ -1,4 +1,5 @@
 import pytest
+
 from diptych.pretrain.export.export import export_run
 
 

@@ -1,10 +1,12 @@
 import json
 import shutil
 
-import diptych
 import jax
 import numpy as np
 import pytest
+from PIL import Image
+
+import diptych
 from diptych.data.eval_set import EvalSet
 from diptych.data.tokenizers import load_tokenizer
 from diptych.errors import UserError
@@ -13,7 +15,6 @@ from diptych.pretrain.encode import array_rows, make_encoders
 from diptych.pretrain.export.encoder import SIZES
 from diptych.pretrain.learner import make_learner
 from diptych.sharding.mesh import make_mesh
-from PIL import Image
 
 NEWER = '{"format": "diptych-encoder", "version": 9}'
 TEXTS = ["a red square", "blue", "a pale white square " * 20]

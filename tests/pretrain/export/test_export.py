@@ -1,11 +1,12 @@
 import json
 
-import diptych
 import pytest
+from safetensors.numpy import load_file
+
+import diptych
 from diptych.errors import UserError
 from diptych.pretrain.export import export
 from diptych.pretrain.export.export import export_run
-from safetensors.numpy import load_file
 
 
 def test_the_folder_holds_all_that_its_use_needs(exported, trained, squares_recipe):

@@ -3,13 +3,14 @@
 import jax
 import numpy as np
 import pytest
+from flax import nnx
+
 from diptych.pretrain.objectives.objective import Objective
 from diptych.pretrain.spec import ObjectiveSpec
 from diptych.sharding.axes import mesh_axes
 from diptych.sharding.layouts import batch_layout
 from diptych.sharding.mesh import make_mesh
 from diptych.sharding.spec import MeshSpec
-from flax import nnx
 
 B, E, T, D, V = 16, 8, 6, 8, 24
 EOS = 23
