@@ -44,9 +44,9 @@ class EvalSet:
         """The caption (`data.text_key`) of each sample."""
         return list(self._usable.values())
 
-    def member(self, key: str) -> list[str]:
+    def member(self, key_spec: str) -> list[str]:
         """The text of another member of each sample: `txt`, `cls`, `json:KEY`. Raises UserError where a sample lacks it."""
-        return [self._member(self._index.read(sample), key) for sample in self._usable]
+        return [self._member(self._index.read(sample), key_spec) for sample in self._usable]
 
     def images(self, start: int, stop: int) -> np.ndarray:
         """uint8[n, S, S, 3]: samples start .. stop - 1, decoded by `data.threads` threads. The array is the caller's."""

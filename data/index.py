@@ -68,7 +68,8 @@ class Index:
         row = sample + shard
         start, end = int(self._starts[row]) * BLOCK, int(self._starts[row + 1]) * BLOCK
         path = self.shards[shard].path
-        data = os.pread(self._open(shard).descriptor, end - start, start)
+        file = self._open(shard)  # held: it closes with its last holder
+        data = os.pread(file.descriptor, end - start, start)
         try:
             return _parse(data, path)
         except (TarError, IndexError) as error:

@@ -61,7 +61,13 @@ def _shuffled(place: int, samples: int, seed: int) -> int:
     """Where `place` of 0 .. samples - 1 goes in the permutation that `seed`, of 32 bits, names."""
     if samples <= TABLE:
         return int(_table(samples, seed)[place])
-    return index_shuffle(place, max_index=samples - 1, seed=seed, rounds=ROUNDS)
+    last = samples - 1
+    power_of_two = last & (last - 1) == 0
+    while True:
+        # Grain 0.2.18 takes ceil(log2(max_index)) bits, one too few for max_index = 4^k, where two places would share a sample
+        place = index_shuffle(place, max_index=last + power_of_two, seed=seed, rounds=ROUNDS)
+        if place <= last:
+            return place
 
 
 @functools.lru_cache(maxsize=8)

@@ -62,7 +62,11 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
         self._batches = iter(batches.to_iter_dataset(threads))
 
     def __next__(self) -> dict[str, np.ndarray]:
-        return next(self._batches)
+        try:
+            return next(self._batches)
+        except Exception:
+            self.close()  # Grain has moved on already: another next() would skip the batch that failed
+            raise
 
     def close(self) -> None:
         """Stops the threads; the stream cannot be used afterwards."""

@@ -49,7 +49,7 @@ class Group:
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """relation: where the first group is, seen from the second. jitter: the seed of all that the caption does not say (places, turns, shades)."""
+    """relation: where the first group is, seen from the second. jitter: the seed of what the caption leaves open: places, turns, shades."""
 
     first: Group
     relation: str | None = None
