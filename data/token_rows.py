@@ -19,6 +19,6 @@ def token_rows(ids: Sequence[Sequence[int]], *, length: int, eos_id: int, pad_id
 
 def row_lengths(rows: np.ndarray, *, eos_id: int, pad_id: int) -> np.ndarray:
     """int64[B]: tokens of each row of int32[B, T] up to and with its last `eos_id`, padding left out."""
-    width = rows.shape[1]
-    used = width - (rows[:, ::-1] != pad_id).argmax(axis=1)
+    width, filled = rows.shape[1], rows != pad_id
+    used = np.where(filled.any(axis=1), width - filled[:, ::-1].argmax(axis=1), 0)
     return np.minimum(used + (pad_id == eos_id), width)

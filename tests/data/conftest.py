@@ -10,7 +10,7 @@ from PIL import Image
 
 from diptych.data.token_rows import token_rows
 
-WORDS = "a red green blue small large cat dog on the mat under one tree".split()
+WORDS = ["a", "red", "green", "blue", "small", "large", "cat", "dog", "on", "the", "mat", "under", "one", "tree"]
 
 
 class Words:

@@ -32,7 +32,7 @@ def torchvision_evaluation(image, size):
     short, long = (width, height) if width <= height else (height, width)
     new_long = int(size * long / short)
     image = image.resize((size, new_long) if width <= height else (new_long, size), Image.BICUBIC)
-    top, left = int(round((image.height - size) / 2.0)), int(round((image.width - size) / 2.0))
+    top, left = round((image.height - size) / 2.0), round((image.width - size) / 2.0)
     return image.crop((left, top, left + size, top + size))
 
 
@@ -66,7 +66,7 @@ def test_square_crop_of_a_square_image():
         left, top, right, bottom = random_box((72, 72), AugmentSpec(crop_scale=(0.4, 1.0)), random)
         side = round(72 * np.sqrt(0.4 + 0.6 * again.random(4)[0]))
         assert right - left == bottom - top == side
-        assert 0 <= left and 0 <= top and right <= 72 and bottom <= 72
+        assert left >= 0 and top >= 0 and right <= 72 and bottom <= 72
         sides.append(side)
     assert min(sides) == round(72 * 0.4**0.5) and max(sides) == 72
 

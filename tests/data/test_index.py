@@ -13,6 +13,7 @@ from diptych.data import index as index_module
 from diptych.data.index import index_shards
 
 LONG = "a_folder.with.dots/" + "deep/" * 30 + "x" * 120
+LINKS = {tarfile.DIRTYPE: "d.e", tarfile.SYMTYPE: "b.txt", tarfile.LNKTYPE: "c.txt", tarfile.FIFOTYPE: "p.txt"}
 
 
 def samples_by_tarfile(path):
@@ -31,13 +32,24 @@ def samples_by_tarfile(path):
 
 
 def odd_tar(path, format):
-    names = ["a.txt", "a.PNG", "no_dot", "a.json", "__meta__/b.txt", ".hidden.txt", LONG + ".txt", LONG + ".seg.png", "ünï/ö.txt", "d.e/f.g.txt"]
+    names = [
+        "a.txt",
+        "a.PNG",
+        "no_dot",
+        "a.json",
+        "__meta__/b.txt",
+        ".hidden.txt",
+        LONG + ".txt",
+        LONG + ".seg.png",
+        "ünï/ö.txt",
+        "d.e/f.g.txt",
+    ]
     with tarfile.open(path, "w", format=format) as shard:
         for number, name in enumerate(names):
             info = tarfile.TarInfo(name)
             info.size = number * 300
             shard.addfile(info, io.BytesIO(bytes([number]) * info.size))
-            for kind, other in ((tarfile.DIRTYPE, "d.e"), (tarfile.SYMTYPE, "b.txt"), (tarfile.LNKTYPE, "c.txt"), (tarfile.FIFOTYPE, "p.txt")):
+            for kind, other in LINKS.items():
                 extra = tarfile.TarInfo(other)
                 extra.type, extra.linkname, extra.size = kind, LONG, 0
                 shard.addfile(extra)
@@ -77,7 +89,8 @@ def test_empty_tars_count_for_nothing(tmp_path, shards, write_shard):
 def test_tar_without_end_blocks(tmp_path, shards, sample_members):
     index_shards(shards(), setting="data.train")
     path = tmp_path / "s-0.tar"
-    end = tarfile.open(path).getmembers()[-1]
+    with tarfile.open(path) as shard:
+        end = shard.getmembers()[-1]
     with open(path, "r+b") as file:
         file.truncate(end.offset_data + -(-end.size // 512) * 512)
     index = index_shards([str(path)], setting="data.train")

@@ -1,0 +1,69 @@
+import dataclasses
+import logging
+import os
+
+import numpy as np
+import pytest
+
+from diptych import UserError
+from diptych.data.decode import decode
+from diptych.data.pipeline import EvalSet
+from diptych.data.spec import AugmentSpec, DataSpec
+from diptych.data.transforms import evaluation
+
+# The training augmentation has no part in evaluation.
+SPEC = DataSpec(image_size=16, resize="squash", resize_first=40, augment=AugmentSpec(crop_scale=(0.4, 1.0), flip=0.5), threads=3)
+BAD = {3: {"png": b"no image"}, 11: {"txt": None}, 39: {"png": None}}
+
+
+@pytest.mark.parametrize("cache_mb", [0, 1])
+def test_samples_come_in_order_with_the_evaluation_transform(shards, sample_members, cache_mb):
+    data = EvalSet(shards(), spec=dataclasses.replace(SPEC, cache_mb=cache_mb), setting="eval.tasks.x.data")
+    expected = [sample_members(number) for number in range(40)]
+    assert len(data) == 40
+    assert data.captions() == [members["txt"].decode() for members in expected]
+    assert data.member("json:name") == [f"n{number}" for number in range(40)]
+    assert data.member("json:code") == [str(number) for number in range(40)]
+    images = data.images(5, 20)
+    assert images.dtype == np.uint8
+    assert np.array_equal(images, [evaluation(decode(members["png"]), size=16, resize="squash") for members in expected[5:20]])
+    images[:] = 0
+    assert data.images(5, 20).any()
+    assert data.images(40, 40).shape == (0, 16, 16, 3)
+
+
+def test_bad_samples_are_left_out_everywhere(shards, caplog):
+    good = EvalSet(shards(), spec=SPEC, setting="eval.tasks.x.data")
+    kept = [number for number in range(40) if number not in BAD]
+    captions, names, images = good.captions(), good.member("json:name"), good.images(0, 40)
+    data = EvalSet(shards(bad=BAD), spec=SPEC, setting="eval.tasks.x.data")
+    with caplog.at_level(logging.WARNING, logger="diptych.data"):
+        for _ in range(2):
+            assert len(data) == 37
+            assert data.captions() == [captions[number] for number in kept]
+            assert data.member("json:name") == [names[number] for number in kept]
+            assert np.array_equal(data.images(0, 37), images[kept])
+    assert len(caplog.records) == 3
+    assert any(
+        "0011" in record.message and "no member txt; it is left out of eval.tasks.x.data" in record.message for record in caplog.records
+    )
+
+
+def test_refusals(tmp_path, shards):
+    with pytest.raises(UserError, match=r"eval.tasks.x.data = 'no.tar' matches no file"):
+        EvalSet(["no.tar"], spec=SPEC, setting="eval.tasks.x.data")
+    data = EvalSet(shards(), spec=SPEC, setting="eval.tasks.x.data")
+    with pytest.raises(UserError, match=r"eval.tasks.x.data has the sample 0000 in .*s-0.tar without 'cls' \(no member cls\)"):
+        data.member("cls")
+    with pytest.raises(UserError, match=r"without 'json:group' \(json has no text 'group'\)"):
+        data.member("json:group")
+    unusable = EvalSet(shards(), spec=dataclasses.replace(SPEC, text_key="caption"), setting="eval.tasks.x.data")
+    with pytest.raises(UserError, match=r"eval.tasks.x.data holds no usable sample; accepted are samples with an image and caption"):
+        len(unusable)
+
+
+def test_io_errors_are_not_bad_samples(tmp_path, shards):
+    data = EvalSet(shards(), spec=SPEC, setting="eval.tasks.x.data")
+    os.truncate(tmp_path / "s-1.tar", 0)
+    with pytest.raises(OSError, match=r"s-1.tar has changed since it was indexed"):
+        len(data)
