@@ -21,21 +21,28 @@ def get_config(arg: str = "") -> ConfigDict:
     config.objective = ConfigDict({"terms": {"softmax": 1.0}})
     config.data = ConfigDict(
         {
-            "train": (f"{folder}/train-*.tar",),
+            "train": (f"{folder}/shapes-train-*.tar",),
             "image_size": 48,
             "cache_mb": 256,
             "tokenizer": {"kind": "sentencepiece", "path": f"{folder}/tokenizer.model"},
         }
     )
     config.optimizer = ConfigDict({"peak_lr": 1e-3, "warmup_steps": 50, "weight_decay": 0.1})
-    config.train = ConfigDict({"batch_size": 256, "steps": 800, "dtype": "float32"})
+    config.train = ConfigDict({"batch_size": 256, "steps": 800, "dtype": "float32", "scan_unroll": 0})
     config.eval = ConfigDict(
         {
             "every": 200,
             "metric": "heldout/i2t_r1",
             "tasks": {
-                "heldout": {"kind": "retrieval", "data": (f"{folder}/heldout-*.tar",), "id_key": "txt"},
-                "val_loss": {"kind": "loss", "data": (f"{folder}/heldout-*.tar",), "negatives": 256},
+                "heldout": {"kind": "retrieval", "data": (f"{folder}/shapes-heldout-*.tar",), "id_key": "txt"},
+                "shapes": {
+                    "kind": "zero_shot",
+                    "data": (f"{folder}/shapes-heldout-*.tar",),
+                    "class_key": "json:class",
+                    "class_names": (f"file:{folder}/classes.txt",),
+                    "templates": ("a small {}", "a large {}"),
+                },
+                "val_loss": {"kind": "loss", "data": (f"{folder}/shapes-heldout-*.tar",), "negatives": 256},
             },
         }
     )

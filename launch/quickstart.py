@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import time
 from pathlib import Path
 from typing import Any
 
 from ..pretrain.recipe import load_recipe
 from .arguments import prepare_workdir
-
-LOG = logging.getLogger("diptych")
-TRAIN_SAMPLES, HELDOUT_SAMPLES, RENDERED_SIZE = 12_000, 1_024, 64
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import jax
 from orbax.checkpoint import v1 as ocp
@@ -29,21 +29,17 @@ def targets(shapes: Any, layouts: Any, mesh: AnyMesh) -> Any:
     )
 
 
-class Checkpoints:
-    """The checkpoints of a run: saved asynchronously, each complete or absent, kept as the recipe says.
+class SavedCheckpoints:
+    """The checkpoints of a run, for reading: nothing on disk is touched, so that a run may go on beside it.
 
     A checkpoint holds `params` and `optimizer` (with the step), and as one JSON beside them the data's state, the recipe, its hash and the
     versions. All processes make every call, in the same order.
     """
 
-    def __init__(self, workdir: Path, spec: CheckpointSpec):
-        policies = ocp.training.preservation_policies
-        kept = [policies.LatestN(spec.keep_last)] + ([policies.EveryNSteps(spec.keep_every)] if spec.keep_every else [])
-        self._checkpointer = ocp.training.Checkpointer(
-            (workdir / FOLDER).absolute(), preservation_policy=policies.AnyPreservationPolicy(kept), cleanup_tmp_directories=True
-        )
+    def __init__(self, workdir: Path):
+        self._checkpointer = ocp.training.Checkpointer((workdir / FOLDER).absolute())
 
-    def __enter__(self) -> Checkpoints:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None) -> None:
@@ -58,15 +54,6 @@ class Checkpoints:
     def steps(self) -> list[int]:
         """All complete steps, oldest first."""
         return sorted(checkpoint.step for checkpoint in self._checkpointer.checkpoints)
-
-    def save(self, step: int, state: TrainState, *, data: dict[str, Any], metadata: dict[str, Any]) -> None:
-        """Starts a save; returns when the arrays are copied, so that the next step may donate them. A failure surfaces at the next call."""
-        items = {"params": state.params, "optimizer": {"step": state.step, "opt": state.opt}}
-        self._checkpointer.save_checkpointables_async(step, items, force=True, custom_metadata={**metadata, "data": data})
-
-    def wait(self) -> None:
-        """Returns when every save is on disk."""
-        self._checkpointer.wait()
 
     def restore(self, step: int, *, shapes: TrainState, layouts: TrainState, mesh: AnyMesh) -> tuple[TrainState, dict[str, Any]]:
         """The train state on `mesh`, whatever mesh wrote it, and the data's JSON; UserError names the first leaf that does not fit."""
@@ -90,6 +77,26 @@ class Checkpoints:
         return self._checkpointer.checkpointables_metadata(step).custom_metadata["data"]
 
 
+class Checkpoints(SavedCheckpoints):
+    """The checkpoints of the run that writes them: saved asynchronously, each complete or absent, kept as the recipe says."""
+
+    def __init__(self, workdir: Path, spec: CheckpointSpec):
+        policies = ocp.training.preservation_policies
+        kept = [policies.LatestN(spec.keep_last)] + ([policies.EveryNSteps(spec.keep_every)] if spec.keep_every else [])
+        self._checkpointer = ocp.training.Checkpointer(
+            (workdir / FOLDER).absolute(), preservation_policy=policies.AnyPreservationPolicy(kept), cleanup_tmp_directories=True
+        )
+
+    def save(self, step: int, state: TrainState, *, data: dict[str, Any], metadata: dict[str, Any]) -> None:
+        """Starts a save; returns when the arrays are copied, so that the next step may donate them. A failure surfaces at the next call."""
+        items = {"params": state.params, "optimizer": {"step": state.step, "opt": state.opt}}
+        self._checkpointer.save_checkpointables_async(step, items, force=True, custom_metadata={**metadata, "data": data})
+
+    def wait(self) -> None:
+        """Returns when every save is on disk."""
+        self._checkpointer.wait()
+
+
 def check_fits(saved: Any, wanted: Any, *, what: str) -> None:
     """Raises UserError that names the first leaf (in order of its path) that is missing, unknown, or of another shape or dtype."""
     have, want = named_leaves(saved), named_leaves(wanted)
@@ -109,7 +116,7 @@ def restore_params(workdir: Path, learner: Learner, *, step: int | None) -> tupl
     """The parameters of a run's checkpoint (the newest where `step` is absent) on the learner's mesh, and its step."""
     if not (workdir / FOLDER).is_dir():
         raise UserError(f"--workdir = {workdir} holds no checkpoints; accepted is the folder of a run that has saved one")
-    with Checkpoints(workdir, learner.recipe.checkpoint) as checkpoints:
+    with SavedCheckpoints(workdir) as checkpoints:
         steps = checkpoints.steps
         chosen = checkpoints.latest if step is None else step
         if chosen not in steps or chosen is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ..data.tokenizers import Tokenizer, load_tokenizer
 from ..errors import UserError
 from ..schema import to_dict
 from ..sharding.mesh import make_mesh
+from ..sharding.spec import MeshSpec
 from .checkpoint import restore_params
 from .encode import Encoders, Params, make_encoders
 from .evaluators.evaluator import Evaluator, Task
@@ -95,15 +97,24 @@ def make_evaluator(name: str, spec: EvalTaskSpec, recipe: Recipe, tokenizer: Tok
     return EVALUATORS[spec.kind](Task(name=name, spec=spec, samples=samples, tokenize=tokenize, image_size=recipe.data.image_size))
 
 
+def evaluation_mesh(recipe: Recipe, device_count: int) -> MeshSpec:
+    """The recipe's mesh where it fits the devices, else as many devices as divide every batch, each with a copy of the model."""
+    try:
+        return check_devices(recipe, device_count=device_count)
+    except UserError:
+        negatives = [task.negatives for task in recipe.eval.tasks.values() if task.kind == "loss"]
+        return MeshSpec(replica=math.gcd(device_count, recipe.eval.batch_size, *negatives), fsdp=1)
+
+
 def evaluate_run(workdir: Path, *, step: int | None = None) -> dict[str, float]:
     """Evaluates a checkpoint of a run (the newest where `step` is absent) and prints the table; returns `TASK/METRIC` -> value."""
     recipe = read_recipe(workdir)
-    mesh = make_mesh(check_devices(recipe, device_count=jax.device_count()))
+    mesh = make_mesh(evaluation_mesh(recipe, jax.device_count()))
     learner = make_learner(recipe, mesh)
     evaluation = make_evaluation(learner, load_tokenizer(recipe.data.tokenizer), workdir=workdir)
     with jax.set_mesh(mesh):
         found, params = restore_params(workdir, learner, step=step)
         metrics = evaluation(params, step=found)
     if jax.process_index() == 0:
-        Console(stderr=True).print(metrics_table(metrics, title=f"{recipe.name or workdir.name}, step {found}"))
+        Console().print(metrics_table(metrics, title=f"{recipe.name or workdir.name}, step {found}"))
     return metrics

@@ -117,5 +117,6 @@ def run_loop(
             if stopping and step < total:
                 raise interrupts.stopped(step)
         final = run.evaluation(state.params, step=total)
-        writer.write(total, final)
+        if total > first:
+            writer.write(total, final)
     return values | final

@@ -28,7 +28,7 @@ from .recipe import check_devices, check_tokenizer
 from .run_folder import check_identity, describe, write_atomically, write_recipe
 from .spec import Recipe
 from .state import TrainState, initial_state, state_layouts, state_shapes
-from .writers import make_writers
+from .writers import check_writers, make_writers
 
 LOG = logging.getLogger("diptych")
 
@@ -77,6 +77,7 @@ def prepare(recipe: Recipe, workdir: Path) -> Run:
     mesh = make_mesh(check_devices(recipe, device_count=jax.device_count()))
     tokenizer = load_tokenizer(recipe.data.tokenizer)
     check_tokenizer(recipe, vocab_size=tokenizer.vocab_size)
+    check_writers(recipe.log)
     learner = make_learner(recipe, mesh)
     return Run(
         recipe=recipe,

@@ -12,6 +12,9 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 import numpy as np
 import pytest
 
+from diptych.data.pipeline import EvalSet
+from diptych.data.sentence_piece import train_sentencepiece
+from diptych.data.write_shapes import write_shapes
 from diptych.pretrain.spec import (
     DataSpec,
     DecoderSpec,
@@ -71,3 +74,19 @@ def random_batch():
         return {"image": image, "text": text, "slot": np.arange(size, dtype=np.int32)}
 
     return make
+
+
+@pytest.fixture(scope="session")
+def shapes_folder(tmp_path_factory):
+    """A few hundred rendered scenes as shards, with a tokenizer trained on their captions."""
+    folder = tmp_path_factory.mktemp("shapes") / "data"
+    write_shapes(folder, train_samples=256, heldout_samples=64, size=32, seed=0)
+    captions = EvalSet((str(folder / "shapes-train-*.tar"),), spec=DataSpec(image_size=32), setting="data.train").captions()
+    train_sentencepiece(captions, vocab_size=256, out=folder / "tokenizer.model", seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_config(shapes_folder):
+    """`--config` of the tests' own recipe on those scenes."""
+    return f"{Path(__file__).parent / 'tiny.py'}:{shapes_folder}"

@@ -17,7 +17,7 @@ from ...errors import UserError
 from ...sharding.layouts import named_leaves
 from ...sharding.mesh import make_mesh
 from ...sharding.spec import MeshSpec
-from ..checkpoint import Checkpoints, restore_params
+from ..checkpoint import SavedCheckpoints, restore_params
 from ..learner import make_learner
 from ..recipe import identity_hash
 from ..run_folder import read_recipe
@@ -48,7 +48,7 @@ def export_run(workdir: Path, out: Path, *, step: int | None = None) -> dict[str
 
 def origin_of(workdir: Path, recipe: Recipe, *, step: int) -> Origin:
     """What is known of the training up to a checkpoint."""
-    with Checkpoints(workdir, recipe.checkpoint) as checkpoints:
+    with SavedCheckpoints(workdir) as checkpoints:
         data = checkpoints.data(step)
     return Origin(recipe=recipe.name, hash=identity_hash(recipe), manifest=data["manifest"], steps=step, samples=data["samples"])
 
