@@ -167,20 +167,17 @@ def _plain(value: Any, group: Any) -> Any:
     return [_plain(item, group) for item in value] if isinstance(value, tuple) else value
 
 
-def first_difference(saved: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    """The first setting in which two dicts of `identity` or `to_dict` differ: (full path, saved value, value now), else None.
+def differences(saved: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """The settings in which two dicts of `identity` or `to_dict` differ: (full path, saved value, value now), in order.
 
     A key that one of them lacks has the value `absent` there.
     """
     for key in [*now, *(key for key in saved if key not in now)]:
         old, new = saved.get(key, ABSENT), now.get(key, ABSENT)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            deeper = first_difference(old, new)
-            if deeper:
-                return f"{key}.{deeper[0]}", deeper[1], deeper[2]
+            yield from ((f"{key}.{path}", before, after) for path, before, after in differences(old, new))
         elif old != new:
-            return key, old, new
-    return None
+            yield key, old, new
 
 
 def _join(path: str, key: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..schema import build, first_difference, to_dict
+from ..schema import build, differences, to_dict
 from .recipe import identity_hash, run_identity
 from .spec import Recipe
 
@@ -54,12 +54,11 @@ def check_identity(workdir: Path, recipe: Recipe) -> None:
     if not (workdir / "recipe.json").exists():
         return
     saved, now = read_run(workdir), describe(recipe)
-    if found := first_difference(saved["identity"], now["identity"]):
-        path, old, new = found
+    for path, old, new in differences(saved["identity"], now["identity"]):
         raise UserError(f"--workdir = {workdir} holds a run with {path} = {old}, not {new}; accepted is {path} = {old}, or another folder")
     for part in ("recipe", "versions"):
-        if found := first_difference(saved[part], now[part]):
-            LOG.info("resuming with %s = %s (was %s)", found[0], found[2], found[1])
+        for path, old, new in differences(saved[part], now[part]):
+            LOG.info("resuming with %s = %s (was %s)", path, new, old)
 
 
 def write_recipe(workdir: Path, recipe: Recipe) -> None:

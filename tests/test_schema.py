@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from diptych.errors import UserError
-from diptych.schema import ABSENT, FrozenMapping, build, first_difference, identity, runtime, to_dict
+from diptych.schema import ABSENT, FrozenMapping, build, differences, identity, runtime, to_dict
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,10 +91,10 @@ def test_identity_leaves_out_runtime_fields_at_every_level():
     assert values["inner"] == {"depth": 2, "rate": 0.5, "names": []}
 
 
-def test_first_difference_names_path_and_both_values():
+def test_differences_name_path_and_both_values():
     saved = {"a": {"b": 1, "c": [1]}, "d": 2}
-    assert first_difference(saved, {"a": {"b": 1, "c": [1]}, "d": 2}) is None
-    assert first_difference(saved, {"a": {"b": 1, "c": [2]}, "d": 3}) == ("a.c", [1], [2])
-    assert first_difference(saved, {"a": {"b": 1, "c": [1]}, "d": 2, "e": 5}) == ("e", ABSENT, 5)
-    assert first_difference(saved, {"a": {"b": 1}, "d": 2}) == ("a.c", [1], ABSENT)
-    assert first_difference(saved, {"a": None, "d": 2}) == ("a", {"b": 1, "c": [1]}, None)
+    assert list(differences(saved, {"a": {"b": 1, "c": [1]}, "d": 2})) == []
+    assert list(differences(saved, {"a": {"b": 1, "c": [2]}, "d": 3})) == [("a.c", [1], [2]), ("d", 2, 3)]
+    assert list(differences(saved, {"a": {"b": 1, "c": [1]}, "d": 2, "e": 5})) == [("e", ABSENT, 5)]
+    assert list(differences(saved, {"a": {"b": 1}, "d": 2})) == [("a.c", [1], ABSENT)]
+    assert list(differences(saved, {"a": None, "d": 2})) == [("a", {"b": 1, "c": [1]}, None)]

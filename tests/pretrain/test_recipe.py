@@ -5,7 +5,7 @@ import pytest
 from diptych.errors import UserError
 from diptych.pretrain.recipe import identity_hash, load_recipe, run_identity
 from diptych.pretrain.spec import Recipe
-from diptych.schema import build, first_difference, to_dict
+from diptych.schema import build, differences, to_dict
 
 FILE = """
 from ml_collections import ConfigDict, config_dict
@@ -98,7 +98,7 @@ def test_identity_covers_the_model_and_not_the_place():
     for override in ("seed=1", "train.batch_size=128", "optimizer.peak_lr=2e-3", "model.text.depth=3", "objective.terms.softmax=2"):
         changed = load_recipe("clip_emoji", [override])
         assert identity_hash(changed) != identity_hash(base), override
-        assert first_difference(run_identity(base), run_identity(changed))[0] == override.partition("=")[0]
+        assert next(differences(run_identity(base), run_identity(changed)))[0] == override.partition("=")[0]
 
 
 def test_total_steps_are_identity_only_where_the_schedule_ends_with_them():
