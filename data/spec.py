@@ -47,7 +47,7 @@ class DataSpec:
     text_lengths: lengths to which a batch's captions may be cut when all of them are shorter. Exact for causal text alone. Empty: never.
     max_bad_fraction: share of bad samples above which the run fails, judged after 1,000 draws.
     threads: decoding threads of a host.
-    cache_mb: memory for decoded images (after `resize`), in MiB a host; 0: none.
+    cache_mb: memory for decoded images (after `resize`), in MiB a host; 0: none. Each evaluation set may take as much again.
     """
 
     train: tuple[str, ...] = runtime(())

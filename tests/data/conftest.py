@@ -1,5 +1,6 @@
 """Small shards, written anew for each test run, and a tokenizer that needs no file."""
 
+import dataclasses
 import io
 import json
 import tarfile
@@ -8,6 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from diptych.data.index import index_shards
+from diptych.data.pipeline import TrainStream
+from diptych.data.spec import AugmentSpec, DataSpec
 from diptych.data.token_rows import token_rows
 
 WORDS = ["a", "red", "green", "blue", "small", "large", "cat", "dog", "on", "the", "mat", "under", "one", "tree"]
@@ -76,3 +80,72 @@ def shards(tmp_path, write_shard, sample_members):
         return [f"{folder}/s-{{0..2}}.tar"]
 
     return make
+
+
+BATCH, LENGTH = 8, 16
+
+
+@pytest.fixture(scope="session")
+def spec():
+    """Small images, with random crops and flips."""
+    return DataSpec(image_size=16, resize_first=20, augment=AugmentSpec(crop_scale=(0.4, 1.0), flip=0.5))
+
+
+@pytest.fixture
+def make_stream(words, spec):
+    """make_stream(patterns, slots=..., start=..., seed=..., **changes of the spec): batches of 8 in all, captions of 16 tokens."""
+
+    def make(patterns, *, slots=range(BATCH), start=0, seed=0, **changes):
+        index = index_shards(patterns, setting="data.train")
+        changed = dataclasses.replace(spec, **changes)
+        slots = np.asarray(slots)
+        return TrainStream(
+            changed, index=index, tokenizer=words, context_length=LENGTH, batch_size=BATCH, seed=seed, slots=slots, start=start
+        )
+
+    return make
+
+
+@pytest.fixture
+def batches(make_stream):
+    """batches(patterns, n, ...): the first n batches of a stream."""
+
+    def take(patterns, count, **options):
+        stream = make_stream(patterns, **options)
+        try:
+            return [next(stream) for _ in range(count)]
+        finally:
+            stream.close()
+
+    return take
+
+
+@pytest.fixture
+def global_batches(batches):
+    """global_batches(patterns, n, parts, ...): what hosts that feed the slots of `parts` see together."""
+
+    def take(patterns, count, parts, **options):
+        hosts = [batches(patterns, count, slots=part, **options) for part in parts]
+        assert all(len({row["text"].shape[1] for row in step}) == 1 for step in zip(*hosts, strict=True))
+        return [_joined(step) for step in zip(*hosts, strict=True)]
+
+    return take
+
+
+def _joined(rows):
+    order = np.argsort(np.concatenate([row["slot"] for row in rows]))
+    return {name: np.concatenate([row[name] for row in rows])[order] for name in rows[0]}
+
+
+@pytest.fixture(scope="session")
+def assert_same():
+    """assert_same(left, right): two lists of batches are equal bit for bit."""
+
+    def check(left, right):
+        assert len(left) == len(right)
+        for a, b in zip(left, right):
+            assert a.keys() == b.keys()
+            for name in a:
+                assert a[name].dtype == b[name].dtype and np.array_equal(a[name], b[name]), name
+
+    return check
