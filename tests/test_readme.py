@@ -1,0 +1,122 @@
+"""Every code block of the README is run: here, or, where it is marked `ci`, by .ci/run."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCKS = [(tag, code) for tag, code in re.findall(r"```\w+ (\S+)\n(.*?)```", (ROOT / "README.md").read_text(), re.S)]
+DATA = ROOT / "../shared/data"
+
+# What makes a command of the README small enough for a test; everything else is as written.
+SMALL = {
+    "clip_vit_b32": [
+        "--config.data.tokenizer.path=merges.txt.gz",
+        "--config.train.batch_size=8",
+        "--config.train.steps=2",
+        "--config.train.dtype=float32",
+        "--config.data.image_size=64",
+        *(f"--config.model.{tower}.{size}" for tower in ("image", "text") for size in ("depth=1", "width=64", "heads=1")),
+    ],
+    "clip_emoji": ["--config.train.steps=1", "--config.train.batch_size=8", "--config.model.image.depth=1", "--config.model.text.depth=1"],
+}
+
+
+def blocks(tag):
+    return [code for found, code in BLOCKS if found == tag]
+
+
+def diptych(command, folder):
+    """Runs one `diptych ...` line as a user would, with what makes its recipe small."""
+    words = shlex.split(command)
+    small = next((SMALL[word] for word in words if word in SMALL), [])
+    program = [sys.executable, "-m", "diptych.launch.cli"]
+    return subprocess.run(
+        [*program, *words[1:], *small], cwd=folder, env=os.environ | {"JAX_NUM_CPU_DEVICES": "1"}, capture_output=True, text=True
+    )
+
+
+def test_every_block_is_run_somewhere():
+    fences = re.findall(r"^```(.+)$", (ROOT / "README.md").read_text(), re.M)
+    assert len(fences) == len(BLOCKS), "a code block has no tag that says who runs it"
+    assert {tag for tag, _ in BLOCKS} == {"ci", "run", "dry-run", "recipe", "term", "evaluator"}
+
+
+def test_ci_runs_what_the_readme_says():
+    script = (ROOT / ".ci/run").read_text()
+    for code in blocks("ci"):
+        assert code.strip() in script
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the shared image-text data is not beside the checkout")
+def test_commands_run_as_written(shapes_folder, tmp_path):
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "photos").mkdir()
+    for number in range(2):
+        shutil.copy(shapes_folder / "shapes-train-00000.tar", tmp_path / f"shards/train-{number:05d}.tar")
+    shutil.copy(DATA / "text/bpe_simple_vocab_16e6.txt.gz", tmp_path / "merges.txt.gz")
+    subprocess.run(["tar", "xf", shapes_folder / "shapes-train-00000.tar", "00000000.png"], cwd=tmp_path / "photos", check=True)
+    (tmp_path / "photos/00000000.png").rename(tmp_path / "photos/one.png")
+    (tmp_path / "captions.txt").write_text("a red circle\ntwo blue squares\n")
+    (tmp_path / "project").mkdir()
+    for name in ("shards", "photos", "captions.txt", "merges.txt.gz"):
+        (tmp_path / "project" / name).symlink_to(tmp_path / name)
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/data").symlink_to(DATA.resolve())
+    for code in blocks("run"):
+        if code.startswith("diptych"):
+            for line in code.strip().splitlines():
+                done = diptych(line, tmp_path / "project")
+                assert done.returncode == 0, f"{line}\n{done.stderr[-3000:]}"
+        else:
+            subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "project", check=True)
+
+
+@pytest.mark.parametrize("code", blocks("dry-run"))
+def test_hardware_commands_resolve(code, tmp_path):
+    command = code[code.index("diptych train") :].strip().rstrip('"')
+    done = diptych(f"{command} --dry-run", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert '"fsdp": ' in done.stdout
+
+
+def test_the_recipe_is_one(tmp_path):
+    (tmp_path / "mine.py").write_text(blocks("recipe")[0])
+    done = diptych("diptych train --config mine.py:shards/*.tar --dry-run", tmp_path)
+    assert done.returncode == 0 and '"shards/*.tar"' in done.stdout, done.stderr
+
+
+def test_the_loss_is_one():
+    import jax.numpy as jnp
+    import numpy as np
+
+    from diptych.pretrain.objectives.term import TERMS, Term, TermOutput, register
+    from diptych.sharding.axes import Axes
+
+    names = {"register": register, "Term": Term, "TermOutput": TermOutput, "jnp": jnp}
+    exec(blocks("term")[0], names)
+    try:
+        z = np.eye(3, dtype=np.float32)
+        output = TERMS["cosine"](None, eos_id=0, rngs=None)({"image_embedding": z, "text_embedding": z}, {}, axes=Axes())
+        assert float(output.loss) == -1.0
+    finally:
+        del TERMS["cosine"]
+
+
+def test_the_evaluator_is_one():
+    from types import SimpleNamespace
+
+    import numpy as np
+
+    names: dict = {}
+    exec(blocks("evaluator")[0], names)
+    samples = SimpleNamespace(captions=lambda: ["a"])
+    task = SimpleNamespace(images=lambda: "images", tokenize=lambda texts: "tokens", samples=samples)
+    encoders = SimpleNamespace(images=lambda params, rows: np.eye(2), texts=lambda params, rows: np.eye(2))
+    assert names["Alignment"](task)(encoders, None) == {"cosine": 1.0}
