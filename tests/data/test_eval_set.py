@@ -49,6 +49,11 @@ def test_bad_samples_are_left_out_everywhere(shards, caplog):
     )
 
 
+def test_empty_captions_are_captions(shards):
+    data = EvalSet(shards(bad={5: {"txt": b""}}), spec=SPEC, setting="eval.tasks.x.data")
+    assert len(data) == 40 and data.captions()[5] == ""
+
+
 def test_refusals(tmp_path, shards):
     with pytest.raises(UserError, match=r"eval.tasks.x.data = 'no.tar' matches no file"):
         EvalSet(["no.tar"], spec=SPEC, setting="eval.tasks.x.data")

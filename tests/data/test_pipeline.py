@@ -68,6 +68,11 @@ def test_epochs_and_seeds_draw_other_crops(batches, shards):
         assert not {image.tobytes() for image in one["image"]} & {image.tobytes() for image in batch["image"]}
 
 
+def test_each_position_has_a_crop_of_its_own(batches, shards):
+    images = [image.tobytes() for batch in batches(shards(count=1), 12, resize_first=800) for image in batch["image"]]
+    assert len(set(images)) == len(images)
+
+
 def test_positions_far_away(batches, shards, assert_same):
     assert_same(batches(shards(), 2, start=10**12), batches(shards(), 2, start=10**12, threads=1))
 

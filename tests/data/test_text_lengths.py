@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from diptych.data.index import index_shards
-from diptych.data.lengths import caption_lengths
+from diptych.data.lengths import TextLengths, caption_lengths
+from diptych.data.order import Order
 from diptych.data.token_rows import row_lengths
 
 LENGTH = 16
@@ -32,11 +33,20 @@ def test_length_is_the_smallest_that_holds_the_longest_caption(batches, shards):
         assert np.array_equal(wide[:, : cut["text"].shape[1]], cut["text"])
 
 
-def test_substitutes_keep_the_length_of_the_bad_sample(batches, shards):
-    texts = {number: {"txt": b"a b" if number % 2 else b"a b c d e f g h i"} for number in range(40)}
-    broken = {number: texts[number] | ({"png": b""} if number in (1, 3, 5, 7) else {}) for number in texts}
-    whole, seen = (batches(shards(bad=bad), 20, **LENGTHS) for bad in (texts, broken))
-    assert [batch["text"].shape for batch in whole] == [batch["text"].shape for batch in seen]
+def test_substitutes_keep_the_length_of_the_bad_sample(batches, shards, words):
+    texts = {number: {"txt": b"a b c d e f g h i" if number < 6 else b"a b"} for number in range(40)}
+    broken = {number: text | ({"png": b""} if number > 20 else {}) for number, text in texts.items()}
+    whole, seen = (batches(shards(bad=bad), 20, max_bad_fraction=1.0, **LENGTHS) for bad in (texts, broken))
+    assert {batch["text"].shape[1] for batch in whole} == {4, 12}
+    for good, replaced in zip(whole, seen):
+        assert good["text"].shape == replaced["text"].shape
+        assert (replaced["text"] == words.eos_id).any(axis=1).all()
+
+
+@pytest.mark.parametrize(("sample", "instead_of", "fits"), [(1, 0, True), (2, 0, False), (0, 2, True), (3, 2, False), (2, 3, True)])
+def test_substitutes_are_of_the_same_class_or_shorter(sample, instead_of, fits):
+    lengths = TextLengths(np.array([3, 4, 5, 16]), choices=(4, 8), context_length=16, order=Order(0, 4))
+    assert lengths.fits(sample, instead_of=instead_of) is fits
 
 
 def test_caption_lengths(shards, words):
