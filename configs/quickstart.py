@@ -15,7 +15,7 @@ def get_config(arg: str = "") -> ConfigDict:
         {
             "embed_dim": 128,
             "image": {"depth": 4, "width": 128, "heads": 4, "patch_size": 8},
-            "text": {"depth": 4, "width": 128, "heads": 4, "context_length": 32, "vocab_size": 256, "eos_id": 1, "pad_id": 0},
+            "text": {"depth": 4, "width": 128, "heads": 4, "context_length": 16, "vocab_size": 256, "eos_id": 1, "pad_id": 0},
         }
     )
     config.objective = ConfigDict({"terms": {"softmax": 1.0}})
@@ -28,7 +28,7 @@ def get_config(arg: str = "") -> ConfigDict:
         }
     )
     config.optimizer = ConfigDict({"peak_lr": 1e-3, "warmup_steps": 50, "weight_decay": 0.1})
-    config.train = ConfigDict({"batch_size": 256, "steps": 800, "dtype": "float32", "scan_unroll": 0})
+    config.train = ConfigDict({"batch_size": 256, "steps": 700, "dtype": "float32", "scan_unroll": 0})
     config.eval = ConfigDict(
         {
             "every": 200,
@@ -40,7 +40,7 @@ def get_config(arg: str = "") -> ConfigDict:
                     "data": (f"{folder}/shapes-heldout-*.tar",),
                     "class_key": "json:class",
                     "class_names": (f"file:{folder}/classes.txt",),
-                    "templates": ("a small {}", "a large {}"),
+                    "templates": ("a small {}", "a large {}", "two small {}s", "three large {}s"),
                 },
                 "val_loss": {"kind": "loss", "data": (f"{folder}/shapes-heldout-*.tar",), "negatives": 256},
             },

@@ -48,7 +48,7 @@ class SentencePiece:
 
 
 def train_sentencepiece(captions: Iterable[str], *, vocab_size: int, out: Path, seed: int) -> SentencePiece:
-    """Trains a unigram model of at most `vocab_size` pieces on captions, lower-cased (NFKC, case folding), and writes it to `out`.
+    """Trains a BPE model of at most `vocab_size` pieces on captions, lower-cased (NFKC, case folding), and writes it to `out`.
 
     Ids: 0 padding, 1 end, 2 unknown, no start. The same captions and seed give the same bytes.
     """
@@ -57,7 +57,7 @@ def train_sentencepiece(captions: Iterable[str], *, vocab_size: int, out: Path, 
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(captions),
         model_writer=content,
-        model_type="unigram",
+        model_type="bpe",
         vocab_size=vocab_size,
         hard_vocab_limit=False,
         normalization_rule_name="nmt_nfkc_cf",
