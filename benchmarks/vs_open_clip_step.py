@@ -114,11 +114,11 @@ def work(name: str, data: str) -> None:
 
 
 def start(name: str, data: str) -> subprocess.Popen[str]:
-    from diptych.launch.allocator import environment
+    from diptych.launch.environment import settings
 
     command = [sys.executable, __file__, "--data", data, "--worker", name]
-    settings = environment() if name == "diptych" else {}
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | settings)
+    own = settings() if name == "diptych" else {}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | own)
 
 
 def ask(worker: subprocess.Popen[str], steps: int) -> float:

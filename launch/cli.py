@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import Stopped, UserError
-from .allocator import restart_with_huge_pages
+from .environment import restart_with_settings
 from .report import json_line
 
 WRONG_INPUT, INTERRUPTED = 2, 130
@@ -38,7 +38,7 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one verb and returns the exit code: 0 done, 2 wrong input, 75 preempted, 130 stopped by Ctrl-C (DESIGN: others are bugs)."""
     if argv is None:
-        restart_with_huge_pages()
+        restart_with_settings()
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
     logging.getLogger("diptych").setLevel(logging.INFO)
     try:
