@@ -103,7 +103,7 @@ WORKERS: dict[str, Callable[[str], Iterator[None]]] = {"open_clip": open_clip_st
 
 
 def work(name: str, data: str) -> None:
-    """A worker: for each number read, that many steps after one that is not counted (it comes back from idling); prints the seconds a step."""
+    """A worker: for each number read, that many steps after an uncounted one (it comes back from idling); prints the seconds a step."""
     steps = WORKERS[name](data)
     for line in sys.stdin:
         next(steps)

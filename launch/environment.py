@@ -3,8 +3,8 @@
 Huge pages: a step allocates and frees hundreds of megabytes; with glibc's defaults each of their 4 KiB pages faults anew. Measured on two
 cores with `clip_emoji`: 1.18 s a step with the defaults, 0.82 s with huge pages.
 
-One order of collectives: with several CPU devices, XLA's concurrent scheduler (jaxlib 0.10.2) starts independent collectives in another order
-on each device; about one run of 20 steps in six then waits for ever and is aborted after 40 s. Without it: none in 6,000 steps.
+One order of collectives: with several CPU devices, XLA's concurrent scheduler (jaxlib 0.10.2) starts independent collectives in another
+order on each device; about one run of 20 steps in six then waits for ever and is aborted after 40 s. Without it: none in 6,000 steps.
 """
 
 from __future__ import annotations
