@@ -42,6 +42,5 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         **{name: metrics[f"heldout/{name}"] for name in ("i2t_r1", "t2i_r1", "i2t_r5", "t2i_r5", "candidates", "chance")},
         "zero_shot_top1": metrics["shapes/top1"],
         "zero_shot_chance": metrics["shapes/chance"],
-        "loss": metrics["loss"],
         "seconds": time.monotonic() - start,
     }

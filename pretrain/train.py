@@ -31,6 +31,7 @@ from .state import TrainState, initial_state, state_layouts, state_shapes
 from .writers import check_writers, make_writers
 
 LOG = logging.getLogger("diptych")
+RESULT = "result.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +108,12 @@ def begin(run: Run, checkpoints: Checkpoints) -> tuple[TrainState, int]:
     return state, data["samples"]
 
 
+def read_result(workdir: Path) -> dict[str, float]:
+    """The final metrics of a run that has ended; empty where there are none."""
+    path = workdir / RESULT
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
 def train(recipe: Recipe, workdir: Path, *, profile: Profile | None = None) -> dict[str, float]:
     """Trains to `train.steps`, from the newest checkpoint of `workdir` where there is one; returns the final metrics.
 
@@ -134,8 +141,11 @@ def train(recipe: Recipe, workdir: Path, *, profile: Profile | None = None) -> d
             stream.close()
             writer.close()
             checkpoints.wait()
-    metrics |= {"seconds": time.monotonic() - start, "bad_samples": stream.bad.count}
+    if first == recipe.train.steps:  # nothing was left to do: what the last step measured is in the result of the run that did it
+        metrics = read_result(workdir) | metrics
+    else:
+        metrics |= {"seconds": time.monotonic() - start, "bad_samples": stream.bad.count}
     if jax.process_index() == 0:
-        write_atomically(workdir / "result.json", json.dumps(metrics, indent=1) + "\n")
+        write_atomically(workdir / RESULT, json.dumps(metrics, indent=1) + "\n")
         draw_run(workdir)
     return metrics

@@ -83,3 +83,11 @@ def test_a_finished_run_is_extended_and_another_identity_refused(tiny_config, tm
     other = run("--config.optimizer.peak_lr=0.5")
     assert other.returncode == 2
     assert "optimizer.peak_lr = 0.001" in other.stderr and "Traceback" not in other.stderr
+
+
+def test_a_finished_run_started_again_says_the_same(tiny_config, tmp_path):
+    again = [
+        subprocess.run(command(tiny_config, tmp_path), env=environment(1), capture_output=True, text=True, check=True) for _ in range(2)
+    ]
+    first, second = (json.loads(run.stdout.splitlines()[-1]) for run in again)
+    assert first == second and "loss" in first and "heldout/i2t_r1" in first
