@@ -1,14 +1,11 @@
-"""All tests run on eight simulated CPU devices, with a compile cache that they share."""
+"""All tests run on eight simulated CPU devices."""
 
 import os
-import tempfile
-from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "8"
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_enable_concurrency_optimized_scheduler=false")  # see launch/environment.py
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(tempfile.gettempdir()) / "diptych-test-cache"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # see launch/environment.py
 
 import numpy as np
 import pytest
