@@ -7,7 +7,7 @@ import io
 from PIL import Image
 
 from .bad import BadSample
-from .index import Sample
+from .sample import Sample
 
 IMAGES = ("jpg", "png", "jpeg", "webp")
 MAX_PIXELS = 1 << 26  # 8,192 x 8,192: 256 MiB in memory; below the size at which Pillow itself warns

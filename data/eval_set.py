@@ -14,7 +14,8 @@ from ..errors import UserError
 from .bad import BadSample
 from .cache import BoundedCache
 from .decode import image_of
-from .index import Sample, index_shards
+from .index import index_shards
+from .sample import Sample
 from .samples import MIB
 from .spec import DataSpec
 from .text import text_of

@@ -10,12 +10,13 @@ import itertools
 import json
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import UserError
+from .sample import Sample
 from .shards import ACCEPTED, expand
 from .tar import BLOCK, TarError, members, split_name
 
@@ -29,15 +30,6 @@ class Shard:
     path: str
     size: int
     samples: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Sample:
-    """One sample as it lies in its shard. shard: path. members: suffix (lower case, `png`) -> content."""
-
-    shard: str
-    key: str
-    members: Mapping[str, bytes]
 
 
 class Index:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from ..schema import runtime
 
@@ -11,12 +12,34 @@ from ..schema import runtime
 class TokenizerSpec:
     """Which tokenizer turns captions into token ids.
 
-    kind: `clip_bpe` (CLIP's byte-level BPE, as open_clip cleans and pads it) or `sentencepiece`.
-    path: the merges (`bpe_simple_vocab_16e6.txt.gz`) or the SentencePiece model. Absent: CLIP's merges are fetched once and verified.
+    kind: `clip_bpe` (CLIP's byte-level BPE), `sentencepiece`, or `huggingface` (any `tokenizer.json`).
+    path: the merges (`bpe_simple_vocab_16e6.txt.gz`), the SentencePiece model or the `tokenizer.json`. Absent: CLIP's merges are fetched
+        once and verified.
+    preset: cleaning, special tokens, truncation and padding as one released model has them: `clip_open_clip`, `clip_hf`, `siglip`,
+        `siglip2`, `bert`. Absent: what the kind does by itself (`clip_bpe`: `clip_open_clip`).
     """
 
     kind: str = "clip_bpe"
     path: str | None = runtime(None)
+    preset: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CaptionSpec:
+    """Which text of a sample is its caption; every choice is drawn by the position of the sample in the run.
+
+    sources: member (`txt`, `json:KEY`, `NAME.txt`) -> probability, such as {"txt": 0.3, "json:synthetic": 0.7}. A member that a sample
+        lacks gives its share to the others. Empty: `data.text_key` alone.
+    lines: of a text with several lines: `all` (the text whole), `first`, or `random` (one non-empty line).
+    templates: sentences with `{}` around the caption, one drawn for each sample.
+    clean: `none`, `clip` (open_clip's `lower`), `siglip` (canonicalize: lower case, punctuation out), or `big_vision` (lower case, no
+        final dot).
+    """
+
+    sources: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    lines: str = "all"
+    templates: tuple[str, ...] = ()
+    clean: str = "none"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,40 +49,90 @@ class AugmentSpec:
     crop_scale: share of the image's area that a random-resized crop keeps, drawn uniformly. (1, 1): the deterministic evaluation crop.
     crop_ratio: width / height of the crop, drawn log-uniformly. (1, 1): square.
     flip: probability of a horizontal flip.
+    colour_jitter: strengths of brightness, contrast, saturation and hue, as torchvision's ColorJitter; applied with `colour_jitter_p`.
+    grey: probability of a grey image.
+    randaugment: (number of operations, magnitude of 0..30) of RandAugment (Cubuk et al., 2020); absent: none.
     """
 
     crop_scale: tuple[float, float] = (1.0, 1.0)
     crop_ratio: tuple[float, float] = (1.0, 1.0)
     flip: float = 0.0
+    colour_jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    colour_jitter_p: float = 0.8
+    grey: float = 0.0
+    randaugment: tuple[int, int] | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DecodeSpec:
+    """How bytes become pixels.
+
+    backend: `pillow` (the reference), `pillow_draft` (JPEG decoded at the smallest M/8 scale that is at least twice what is needed), or
+        `simplejpeg` (the same, without Pillow's decoder). What the last two change in the pixels is in `docs/data.md`.
+    exif: `ignore` (as open_clip and big_vision do) or `rotate`.
+    max_pixels: images with more, by their header, are bad samples.
+    """
+
+    backend: str = "pillow"
+    exif: str = "ignore"
+    max_pixels: int = 1 << 26
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PartSpec:
+    """One part of a mixture: patterns as in `data.train`, its kind of source, and its share (any unit; shares are divided by their sum)."""
+
+    train: tuple[str, ...] = runtime(())
+    source: str = "webdataset"
+    weight: float = runtime(1.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataSpec:
     """Where samples come from and what is done to them on the host.
 
-    train: shard patterns (globs and braces). Their content is part of the run's identity through the manifest, their place is not.
-    source: `webdataset`.
-    order: `exact`: a true global shuffle, each epoch a bijection that drops nothing.
+    train: shard patterns (globs, braces, `@FILE` with a pattern a line; `gs://`, `s3://`, `https://`, `hf://` through fsspec). Their
+        content is part of the run's identity through the manifest, their place is not.
+    source: `webdataset`, `tfds` (ArrayRecord), `parquet`, `folder` (images + CSV/JSONL), or `shapes` (rendered by code).
+    mixture: name -> part, drawn in exact proportion; instead of `train`. The weights may change when a run is resumed.
+    order: `exact` (a true global shuffle, each epoch a bijection that drops nothing), `block` (shuffled in blocks of shards on `streams`
+        virtual streams: what remote shards need), or `auto` (`exact` below 1,000,000 samples).
+    streams: virtual streams of `block`; divides the batch, and is divided by the number of hosts.
+    block_shards: shards that a block of a stream spans, on average: more mixes better and needs more cache.
     image_size: pixels of the square image that the model sees.
-    resize: `shortest` (shorter side, then centre crop) or `squash` (both sides, aspect lost); bicubic, as Pillow does it.
+    resize: `shortest` (shorter side, then centre crop) or `squash` (both sides, aspect lost).
+    interpolation: `bicubic` or `bilinear`, antialiased, as Pillow does it.
     resize_first: whether `resize` also comes before the random crop (pixels), as CLIP trained on images that were resized already.
+    preset: name of released weights whose evaluation preprocessing is wanted (`openai_clip`, `siglip`, `siglip2`, `align`,
+        `coca_open_clip`, `imagenet`); then `resize` and `interpolation` are the preset's.
     text_key: member of the sample with the caption: `txt`, or `json:KEY`.
     text_lengths: lengths to which a batch's captions may be cut when all of them are shorter. Exact for causal text alone. Empty: never.
-    max_bad_fraction: share of bad samples above which the run fails, judged after 1,000 draws.
-    threads: decoding threads of a host.
+    max_bad_fraction: share of bad samples above which the run fails, judged after 1,000 draws of the whole job.
+    threads: decoding threads of a process. workers: processes of a host that decode; 0: threads of the main process alone.
     cache_mb: memory for decoded images (after `resize`), in MiB a host; 0: none. Each evaluation set may take as much again.
+    shard_cache: folder for remote shards. shard_cache_gb: its size, in GB a host.
     """
 
     train: tuple[str, ...] = runtime(())
     source: str = "webdataset"
-    order: str = "exact"
+    mixture: Mapping[str, PartSpec] = dataclasses.field(default_factory=dict)
+    order: str = "auto"
+    streams: int = 512
+    block_shards: int = 4
     image_size: int = 224
     resize: str = "shortest"
+    interpolation: str = "bicubic"
     resize_first: int | None = None
+    preset: str | None = None
     text_key: str = "txt"
     text_lengths: tuple[int, ...] = runtime(())
     max_bad_fraction: float = runtime(0.01)
     threads: int = runtime(2)
+    workers: int = runtime(0)
     cache_mb: int = runtime(0)
+    shard_cache: str | None = runtime(None)
+    shard_cache_gb: float = runtime(50.0)
     tokenizer: TokenizerSpec = TokenizerSpec()
+    caption: CaptionSpec = CaptionSpec()
     augment: AugmentSpec = AugmentSpec()
+    decode: DecodeSpec = DecodeSpec()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from .bad import BadSample
-from .index import Sample
+from .sample import Sample
 
 
 def text_of(sample: Sample, member: str) -> str:

@@ -22,7 +22,7 @@ CHOICES = {
     "model.text.activation": ("gelu", "gelu_tanh", "quick_gelu"),
     "model.text.init": ("clip", "big_vision"),
     "data.source": ("webdataset",),
-    "data.order": ("exact",),
+    "data.order": ("auto", "exact", "block"),
     "data.resize": ("shortest", "squash"),
     "data.tokenizer.kind": ("clip_bpe", "sentencepiece"),
     "optimizer.name": ("adamw",),

@@ -8,7 +8,7 @@ from PIL import Image
 
 from diptych.data.bad import BadSample
 from diptych.data.decode import decode, image_of
-from diptych.data.index import Sample
+from diptych.data.sample import Sample
 from diptych.data.order import generator
 from diptych.data.spec import AugmentSpec, DataSpec
 from diptych.data.transforms import augmented, evaluation, prepare, random_box
