@@ -1,6 +1,7 @@
 """All tests run on eight simulated CPU devices."""
 
 import os
+from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "8"
