@@ -81,15 +81,16 @@ def diptych_steps(data: str) -> Iterator[None]:
 
     from diptych.pretrain.checkpoint import Checkpoints
     from diptych.pretrain.feed import Feed
+    from diptych.pretrain.job import Job
     from diptych.pretrain.recipe import load_recipe
+    from diptych.pretrain.run import begin, prepare
     from diptych.pretrain.step import make_step
-    from diptych.pretrain.train import begin, prepare
 
     recipe = load_recipe(f"clip_emoji:{data}", ["mesh.fsdp=1"])
     with tempfile.TemporaryDirectory() as folder:
-        run = prepare(recipe, Path(folder))
+        run = prepare(recipe, Path(folder), job=Job())
         with jax.set_mesh(run.mesh), Checkpoints(Path(folder), recipe.checkpoint) as checkpoints:
-            state, _ = begin(run, checkpoints)
+            state = begin(run, checkpoints).state
             feed = Feed(run.stream(0), run.mesh, batch_size=recipe.train.batch_size)
             step = jax.jit(make_step(run.learner, run.optimizer), donate_argnums=0)
             while True:

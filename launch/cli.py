@@ -12,10 +12,11 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import Stopped, UserError
+from ..pretrain.interrupts import INTERRUPTED, Interrupts
+from .distributed import is_first
 from .environment import restart_with_settings
-from .report import json_line
 
-WRONG_INPUT, INTERRUPTED = 2, 130
+WRONG_INPUT = 2
 OVERRIDE = "--config."
 VERBS = {
     "quickstart": "render scenes of shapes, train a small CLIP on them, evaluate and export it",
@@ -37,24 +38,26 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one verb and returns the exit code: 0 done, 2 wrong input, 75 preempted, 130 stopped by Ctrl-C (DESIGN: others are bugs)."""
-    if argv is None:
-        restart_with_settings()
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
-    logging.getLogger("diptych").setLevel(logging.INFO)
     try:
-        return run(sys.argv[1:] if argv is None else list(argv))
+        if argv is None:
+            restart_with_settings()
+        with Interrupts() as interrupts:
+            logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING)
+            logging.getLogger("diptych").setLevel(logging.INFO)
+            return run(sys.argv[1:] if argv is None else list(argv), interrupts)
     except UserError as error:
         print(f"diptych: {error}", file=sys.stderr)
         return WRONG_INPUT
     except Stopped as stopped:
-        print(f"diptych: {stopped}", file=sys.stderr)
+        if is_first():
+            print(f"diptych: {stopped}", file=sys.stderr)
         return stopped.code
     except KeyboardInterrupt:
         return INTERRUPTED
 
 
-def run(argv: list[str]) -> int:
-    """Parses, runs the verb, and prints its result as JSON where that is asked for."""
+def run(argv: list[str], interrupts: Interrupts) -> int:
+    """Parses, runs the verb, and prints its result as JSON where that is asked for; verbs find `interrupts` among their arguments."""
     parser = Parser(prog="diptych", description="Pretraining of image-text models in JAX.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"diptych {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=Parser)
@@ -72,9 +75,11 @@ def run(argv: list[str]) -> int:
     for word in rest:
         if not (word.startswith(OVERRIDE) and hasattr(args, "overrides")):
             raise unknown_argument(word, subparsers[args.verb])
-    args.overrides = overrides
+    args.overrides, args.interrupts = overrides, interrupts
     result = module.run(args)
-    if args.json:
+    if args.json and is_first():
+        from .report import json_line
+
         print(json_line(result), flush=True)
     return 0
 

@@ -24,19 +24,18 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     recipe = load_recipe(f"quickstart:{folder}", args.overrides)
     workdir = prepare_workdir(args.workdir)
 
-    from rich.console import Console
-
     from ..pretrain.export.export import export_run
-    from ..pretrain.metrics_table import metrics_table
+    from ..pretrain.metrics_table import COLUMNS, metrics_rows
+    from ..pretrain.table import print_table
     from ..pretrain.train import train
     from .quickstart_data import draw_similarity, prepare_data
 
     prepare_data(folder, vocab_size=recipe.model.text.vocab_size)
-    metrics = train(recipe, workdir)
+    metrics = train(recipe, workdir, interrupts=args.interrupts)
     out = export_run(workdir, workdir / "export")
     draw_similarity(workdir / "export", folder, workdir / "plots" / "similarity.png")
     heldout = {name: value for name, value in metrics.items() if "/" in name}
-    Console().print(metrics_table(heldout, title="held-out scenes, colours and shapes never seen together"))
+    print_table(COLUMNS, metrics_rows(heldout), title="held-out scenes, colours and shapes never seen together")
     print(f"exported: {out['path']}   plots: {workdir / 'plots'}   seconds: {time.monotonic() - start:.0f}")
     return {
         **{name: metrics[f"heldout/{name}"] for name in ("i2t_r1", "t2i_r1", "i2t_r5", "t2i_r5", "candidates", "chance")},

@@ -7,7 +7,6 @@ list of `{path: value}`. Rerunning the command goes on with what is unfinished.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,16 +14,15 @@ from typing import Any
 
 from ..errors import Stopped
 from ..pretrain.recipe import load_module, load_recipe
-from ..pretrain.run_folder import check_identity, read_run, write_atomically
+from ..pretrain.results import drop_result, read_result, write_json
+from ..pretrain.run_folder import check_identity, read_run
 from ..pretrain.spec import Recipe
+from ..pretrain.table import print_table
 from .arguments import add_config, add_workdir, given_config, given_workdir, prepare_workdir
 from .axes import SweepRun, plan
 from .child import run_child
-from .report import json_line, print_table
 from .sweep_plot import draw_sweep
 from .sweep_result import RunResult, SweepResult, measure
-
-RESULT = "result.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,15 +52,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def finished(folder: Path, recipe: Recipe) -> bool:
     """Whether the run in a folder has ended, at no fewer steps than are asked for now."""
-    return (folder / RESULT).is_file() and read_run(folder)["recipe"]["train"]["steps"] >= recipe.train.steps
+    return bool(read_result(folder)) and read_run(folder)["recipe"]["train"]["steps"] >= recipe.train.steps
 
 
 def finish(each: SweepRun, recipe: Recipe, folder: Path, *, config: str, overrides: Sequence[str]) -> None:
     """Trains one run to its end in a process of its own, so that each starts with fresh devices; Stopped where it does not get there."""
     if finished(folder, recipe):
         return
-    # The result of a shorter run: with it gone, an interrupted longer one does not pass for finished.
-    (folder / RESULT).unlink(missing_ok=True)
+    drop_result(folder)  # of a shorter run: with it gone, an interrupted longer one does not pass for finished
     settings = [f"--config.{override}" for override in [*overrides, *each.overrides]]
     code = run_child([sys.executable, "-m", "diptych.launch.cli", "train", f"--config={config}", *settings, f"--workdir={folder}"])
     if code:
@@ -71,14 +68,25 @@ def finish(each: SweepRun, recipe: Recipe, folder: Path, *, config: str, overrid
 
 def collect(runs: Sequence[SweepRun], recipes: Sequence[Recipe], workdir: Path) -> SweepResult:
     """What the finished runs measured."""
-    results = [json.loads((workdir / run.id / RESULT).read_text(encoding="utf-8")) for run in runs]
+    results = [read_result(workdir / run.id) for run in runs]
     metric = recipes[0].eval.metric or "loss"
     return SweepResult(
         metric=metric,
+        lower_is_better=lower_is_better(recipes[0]),
         runs=tuple(
             RunResult(id=run.id, settings=run.settings, value=measure(result, metric), metrics=result) for run, result in zip(runs, results)
         ),
     )
+
+
+def lower_is_better(recipe: Recipe) -> bool:
+    """Of the metric that the runs are compared by: its evaluator says so; without one it is the training loss."""
+    if recipe.eval.metric is None:
+        return True
+    from ..pretrain.evaluators.registry import EVALUATORS
+
+    task, _, name = recipe.eval.metric.partition("/")
+    return EVALUATORS[recipe.eval.tasks[task].kind].lower_is_better(name)
 
 
 def report(workdir: Path, result: SweepResult) -> dict[str, Any]:
@@ -88,6 +96,6 @@ def report(workdir: Path, result: SweepResult) -> dict[str, Any]:
     rows = [(*(run.settings.get(path) for path in paths), *(run.metrics.get(name) for name in columns)) for run in result.runs]
     print_table((*paths, *columns), rows, title=f"{workdir}: best is {result.best.id if result.best else 'none'}")
     summary = result.summary()
-    write_atomically(workdir / "sweep.json", json_line(summary) + "\n")
+    write_json(workdir / "sweep.json", summary)
     draw_sweep(result, workdir / "sweep.png")
     return summary

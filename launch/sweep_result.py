@@ -9,8 +9,6 @@ from typing import Any
 
 from ..errors import UserError
 
-LOWER_IS_BETTER = ("loss", "rank", "perplexity")
-
 
 @dataclasses.dataclass(frozen=True)
 class RunResult:
@@ -27,6 +25,7 @@ class SweepResult:
     """All runs, and the metric that they are compared by."""
 
     metric: str
+    lower_is_better: bool
     runs: tuple[RunResult, ...]
 
     @property
@@ -37,7 +36,7 @@ class SweepResult:
     @property
     def best(self) -> RunResult | None:
         """The run with the best value; None where no run has a number."""
-        sign = -1 if any(word in self.metric for word in LOWER_IS_BETTER) else 1
+        sign = -1 if self.lower_is_better else 1
         measured = [(sign * run.value, run) for run in self.runs if run.value is not None]
         return max(measured, key=lambda pair: pair[0])[1] if measured else None
 

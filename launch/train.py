@@ -24,28 +24,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Trains; returns the final metrics."""
     recipe = load_recipe(given_config(args), args.overrides)
-    steps = profiled_steps(args.profile)
+    steps = profiled_steps(args.profile, total=recipe.train.steps)
     if args.dry_run:
         print(json.dumps(to_dict(recipe), indent=1))
         return {"recipe": to_dict(recipe), "hash": identity_hash(recipe)}
     workdir = prepare_workdir(given_workdir(args))
 
-    from .distributed import initialize
+    from .distributed import initialize, is_first
 
     initialize()
-    from ..pretrain.loop import Profile
+    from ..pretrain.tracer import Profile
     from ..pretrain.train import train
 
-    metrics = train(recipe, workdir, profile=None if steps is None else Profile(*steps))
-    print_values(metrics, title=str(workdir))
+    metrics = train(recipe, workdir, profile=None if steps is None else Profile(*steps), interrupts=args.interrupts)
+    if is_first():
+        print_values(metrics, title=str(workdir))
     return metrics
 
 
-def profiled_steps(text: str | None) -> tuple[int, int] | None:
-    """`START:STOP` as two steps."""
+def profiled_steps(text: str | None, *, total: int) -> tuple[int, int] | None:
+    """`START:STOP` as two steps of `total`."""
     if text is None:
         return None
     start, _, stop = text.partition(":")
     if not (start.isdecimal() and stop.isdecimal() and int(start) < int(stop)):
         raise UserError(f"--profile = {text} is not a range of steps; accepted is START:STOP, such as 10:15")
+    if int(start) >= total:
+        raise UserError(f"--profile = {text} begins after the last step; accepted is a START below train.steps = {total}")
     return int(start), int(stop)

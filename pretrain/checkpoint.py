@@ -9,14 +9,14 @@ from typing import Any, Self
 import jax
 from orbax.checkpoint import v1 as ocp
 
+from ..data.tokenizers import Tokenizer
 from ..errors import UserError
 from ..sharding.axes import AnyMesh
 from ..sharding.layouts import is_layout, named_leaves
 from .learner import Learner
+from .run_folder import CHECKPOINTS, saved_steps
 from .spec import CheckpointSpec
 from .state import TrainState
-
-FOLDER = "checkpoints"
 
 
 def targets(shapes: Any, layouts: Any, mesh: AnyMesh) -> Any:
@@ -37,7 +37,7 @@ class SavedCheckpoints:
     """
 
     def __init__(self, workdir: Path):
-        self._checkpointer = ocp.training.Checkpointer((workdir / FOLDER).absolute())
+        self._checkpointer = ocp.training.Checkpointer((workdir / CHECKPOINTS).absolute())
 
     def __enter__(self) -> Self:
         return self
@@ -55,16 +55,15 @@ class SavedCheckpoints:
         """All complete steps, oldest first."""
         return sorted(checkpoint.step for checkpoint in self._checkpointer.checkpoints)
 
-    def restore(self, step: int, *, shapes: TrainState, layouts: TrainState, mesh: AnyMesh) -> tuple[TrainState, dict[str, Any]]:
-        """The train state on `mesh`, whatever mesh wrote it, and the data's JSON; UserError names the first leaf that does not fit."""
+    def restore(self, step: int, *, shapes: TrainState, layouts: TrainState, mesh: AnyMesh) -> TrainState:
+        """The train state on `mesh`, whatever mesh wrote it; UserError names the first leaf that does not fit."""
         wanted = targets(shapes, layouts, mesh)
         items = {"params": wanted.params, "optimizer": {"step": wanted.step, "opt": wanted.opt}}
         saved = self._checkpointer.checkpointables_metadata(step)
         for name, target in items.items():
             check_fits(saved.metadata[name], target, what=f"checkpoint {step}, {name}")
         loaded = self._checkpointer.load_checkpointables(step, items)
-        state = TrainState(step=loaded["optimizer"]["step"], params=loaded["params"], opt=loaded["optimizer"]["opt"])
-        return state, saved.custom_metadata["data"]
+        return TrainState(step=loaded["optimizer"]["step"], params=loaded["params"], opt=loaded["optimizer"]["opt"])
 
     def restore_params(self, step: int, learner: Learner, mesh: AnyMesh) -> Any:
         """The parameters alone."""
@@ -73,7 +72,7 @@ class SavedCheckpoints:
         return self._checkpointer.load_checkpointables(step, {"params": wanted})["params"]
 
     def data(self, step: int) -> dict[str, Any]:
-        """The data's JSON alone."""
+        """The JSON of what was drawn: `data.state.data_state`, with `bad_samples` and the `tokenizer`'s fingerprint."""
         return self._checkpointer.checkpointables_metadata(step).custom_metadata["data"]
 
 
@@ -84,7 +83,7 @@ class Checkpoints(SavedCheckpoints):
         policies = ocp.training.preservation_policies
         kept = [policies.LatestN(spec.keep_last)] + ([policies.EveryNSteps(spec.keep_every)] if spec.keep_every else [])
         self._checkpointer = ocp.training.Checkpointer(
-            (workdir / FOLDER).absolute(), preservation_policy=policies.AnyPreservationPolicy(kept), cleanup_tmp_directories=True
+            (workdir / CHECKPOINTS).absolute(), preservation_policy=policies.AnyPreservationPolicy(kept), cleanup_tmp_directories=True
         )
 
     def save(self, step: int, state: TrainState, *, data: dict[str, Any], metadata: dict[str, Any]) -> None:
@@ -112,15 +111,29 @@ def check_fits(saved: Any, wanted: Any, *, what: str) -> None:
             )
 
 
+def choose_step(workdir: Path, step: int | None) -> int:
+    """The step of a run's checkpoint, the newest where `step` is absent; UserError where there is none."""
+    steps = saved_steps(workdir)
+    if not steps:
+        raise UserError(f"--workdir = {workdir} holds no checkpoints; accepted is the folder of a run that has saved one")
+    if step is not None and step not in steps:
+        raise UserError(f"--step = {step} is not among the checkpoints of {workdir}; accepted are {', '.join(map(str, steps))}")
+    return steps[-1] if step is None else step
+
+
 def restore_params(workdir: Path, learner: Learner, *, step: int | None) -> tuple[int, Any]:
     """The parameters of a run's checkpoint (the newest where `step` is absent) on the learner's mesh, and its step."""
-    if not (workdir / FOLDER).is_dir():
-        raise UserError(f"--workdir = {workdir} holds no checkpoints; accepted is the folder of a run that has saved one")
+    chosen = choose_step(workdir, step)
     with SavedCheckpoints(workdir) as checkpoints:
-        steps = checkpoints.steps
-        chosen = checkpoints.latest if step is None else step
-        if chosen not in steps or chosen is None:
-            raise UserError(
-                f"--step = {step} is not among the checkpoints of {workdir}; accepted are {', '.join(map(str, steps)) or 'none'}"
-            )
         return chosen, checkpoints.restore_params(chosen, learner, learner.mesh)
+
+
+def check_same_tokenizer(workdir: Path, tokenizer: Tokenizer, *, step: int) -> None:
+    """Raises UserError where the run was trained with other ids: the file that `data.tokenizer.path` names was replaced since."""
+    with SavedCheckpoints(workdir) as checkpoints:
+        trained = checkpoints.data(step).get("tokenizer", tokenizer.fingerprint)  # absent: saved before it was kept
+    if trained != tokenizer.fingerprint:
+        raise UserError(
+            f"data.tokenizer.path of the run in {workdir} is a tokenizer with fingerprint {tokenizer.fingerprint[:12]} now; "
+            f"accepted is the one that it was trained with, {trained[:12]}"
+        )

@@ -6,12 +6,11 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-from rich.console import Console
 
 from ..data.pipeline import EvalSet
 from ..data.tokenizers import Tokenizer, load_tokenizer
@@ -19,15 +18,19 @@ from ..errors import UserError
 from ..schema import to_dict
 from ..sharding.mesh import make_mesh
 from ..sharding.spec import MeshSpec
-from .checkpoint import restore_params
+from .checkpoint import check_same_tokenizer, choose_step, restore_params
 from .encode import Encoders, Params, make_encoders
 from .evaluators.evaluator import Evaluator, Task
 from .evaluators.registry import EVALUATORS
+from .job import Job
 from .learner import Learner, make_learner
-from .metrics_table import metrics_table
+from .metrics_table import COLUMNS, metrics_rows
 from .recipe import check_devices
-from .run_folder import read_recipe, write_atomically
+from .results import numbers, write_json
+from .run_folder import read_recipe
 from .spec import EvalTaskSpec, Recipe
+from .table import print_table
+from .writers import append_metrics
 
 FOLDER = "eval"
 
@@ -43,28 +46,53 @@ class Evaluation:
     encoders: Encoders
     tasks: Mapping[str, Any]
     workdir: Path
+    job: Job
 
-    def __call__(self, params: Params, *, step: int) -> dict[str, float]:
-        """`TASK/METRIC` -> value; under `jax.set_mesh`, by all processes. What was evaluated before is read, not computed."""
-        path = self.workdir / FOLDER / f"{step}.json"
-        if (done := read_evaluation(path)) and done["tasks"] == self.tasks:
-            return done["metrics"]
-        metrics = {
-            f"{task}/{name}": value
-            for task, evaluator in self.evaluators.items()
-            for name, value in evaluator(self.encoders, params).items()
+    def __call__(self, params: Params, *, poll: Callable[[], None] = lambda: None) -> dict[str, float]:
+        """`TASK/METRIC` -> value; under `jax.set_mesh`, by all processes. `poll` is called before every batch and may raise."""
+        encoders = polled(self.encoders, poll)
+        return {
+            f"{task}/{name}": value for task, evaluator in self.evaluators.items() for name, value in evaluator(encoders, params).items()
         }
+
+    def known(self, step: int) -> dict[str, float] | None:
+        """What `remember` was told of a step with these tasks, else None; the same on all processes, which all call it."""
+        return self.job.agree(lambda: self._read(step))
+
+    def remember(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Process 0 writes `eval/STEP.json`."""
         if jax.process_index() == 0:
+            path = self._path(step)
             path.parent.mkdir(exist_ok=True)
-            write_atomically(path, json.dumps({"step": step, "metrics": metrics, "tasks": self.tasks}, indent=1) + "\n")
-        return metrics
+            write_json(path, {"step": step, "metrics": metrics, "tasks": self.tasks})
 
     def forget_after(self, step: int) -> None:
         """Removes evaluations of later steps than the one that a run resumes from: those steps come again."""
-        if jax.process_index() == 0:
-            for path in evaluations(self.workdir):
-                if int(path.stem) > step:
-                    path.unlink(missing_ok=True)
+        for path in evaluations(self.workdir):
+            if int(path.stem) > step:
+                path.unlink(missing_ok=True)
+
+    def _read(self, step: int) -> dict[str, float] | None:
+        done = read_evaluation(self._path(step))
+        return done["metrics"] if done and done["tasks"] == self.tasks else None
+
+    def _path(self, step: int) -> Path:
+        return self.workdir / FOLDER / f"{step}.json"
+
+
+def polled(encoders: Encoders, poll: Callable[[], None]) -> Encoders:
+    """The encoders, with a call of `poll` before every batch."""
+
+    def before(run: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            poll()
+            return run(*args)
+
+        return call
+
+    return dataclasses.replace(
+        encoders, encode_image=before(encoders.encode_image), encode_text=before(encoders.encode_text), loss=before(encoders.loss)
+    )
 
 
 def evaluations(workdir: Path) -> list[Path]:
@@ -74,10 +102,13 @@ def evaluations(workdir: Path) -> list[Path]:
 
 def read_evaluation(path: Path) -> dict[str, Any] | None:
     """`{"step", "metrics", "tasks"}` of an evaluation that was done, else None."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not path.is_file():
+        return None
+    done = json.loads(path.read_text(encoding="utf-8"))
+    return done | {"metrics": numbers(done["metrics"])}
 
 
-def make_evaluation(learner: Learner, tokenizer: Tokenizer, *, workdir: Path) -> Evaluation:
+def make_evaluation(learner: Learner, tokenizer: Tokenizer, *, workdir: Path, job: Job) -> Evaluation:
     """Opens the data of every task of the recipe; UserError names what is wrong with one, before any compile."""
     recipe = learner.recipe
     return Evaluation(
@@ -85,11 +116,14 @@ def make_evaluation(learner: Learner, tokenizer: Tokenizer, *, workdir: Path) ->
         encoders=make_encoders(learner, batch_size=recipe.eval.batch_size),
         tasks={name: to_dict(spec) for name, spec in recipe.eval.tasks.items()},
         workdir=workdir,
+        job=job,
     )
 
 
 def make_evaluator(name: str, spec: EvalTaskSpec, recipe: Recipe, tokenizer: Tokenizer) -> Evaluator:
     """One entry of `eval.tasks`."""
+    if "/" in name:
+        raise UserError(f"eval.tasks has {name!r}, and metrics are called TASK/METRIC; accepted are names of tasks without a slash")
     if spec.kind not in EVALUATORS:
         raise UserError(f"eval.tasks.{name}.kind = {spec.kind!r} is unknown; accepted are {', '.join(EVALUATORS)}")
     tokenize = functools.partial(tokenizer, context_length=recipe.model.text.context_length)
@@ -107,14 +141,23 @@ def evaluation_mesh(recipe: Recipe, device_count: int) -> MeshSpec:
 
 
 def evaluate_run(workdir: Path, *, step: int | None = None) -> dict[str, float]:
-    """Evaluates a checkpoint of a run (the newest where `step` is absent) and prints the table; returns `TASK/METRIC` -> value."""
-    recipe = read_recipe(workdir)
+    """Evaluates a checkpoint of a run (the newest where `step` is absent) and prints the table; returns `TASK/METRIC` -> value.
+
+    What was not known yet is added to the run's `eval/` and `metrics.jsonl`.
+    """
+    recipe, job = read_recipe(workdir), Job()
     mesh = make_mesh(evaluation_mesh(recipe, jax.device_count()))
-    learner = make_learner(recipe, mesh)
-    evaluation = make_evaluation(learner, load_tokenizer(recipe.data.tokenizer), workdir=workdir)
+    learner, tokenizer = make_learner(recipe, mesh), load_tokenizer(recipe.data.tokenizer)
+    evaluation = make_evaluation(learner, tokenizer, workdir=workdir, job=job)
     with jax.set_mesh(mesh):
-        found, params = restore_params(workdir, learner, step=step)
-        metrics = evaluation(params, step=found)
+        chosen = job.agree(lambda: choose_step(workdir, step))
+        check_same_tokenizer(workdir, tokenizer, step=chosen)
+        metrics = evaluation.known(chosen)
+        if metrics is None:
+            metrics = evaluation(restore_params(workdir, learner, step=chosen)[1])
+            if jax.process_index() == 0:
+                append_metrics(workdir, chosen, metrics)
+            evaluation.remember(chosen, metrics)
     if jax.process_index() == 0:
-        Console().print(metrics_table(metrics, title=f"{recipe.name or workdir.name}, step {found}"))
+        print_table(COLUMNS, metrics_rows(metrics), title=f"{recipe.name or workdir.name}, step {chosen}")
     return metrics

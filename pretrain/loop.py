@@ -1,75 +1,27 @@
-"""The training loop, to be read in one sitting. The order of its operations is part of what makes a resumed run exact."""
+"""The training loop, to be read in one sitting.
+
+The order of what follows a step is part of what makes a stop safe: metrics are written, then the state is saved, then it is evaluated.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import jax
 
-from ..sharding.flops import count_flops
-from ..sharding.hardware import peak_tflops
+from .bad_total import BadTotal
 from .feed import Feed
 from .interrupts import Interrupts
-from .learner import make_learner
-from .progress import reporter
+from .meter import Meter
+from .progress import Reporter, reporter
 from .state import TrainState
-from .step import batch_shapes, make_step
+from .step import make_step
+from .tracer import Tracer
 from .writers import Writer
 
 if TYPE_CHECKING:
-    from .train import Run
-
-
-@dataclasses.dataclass(frozen=True)
-class Profile:
-    """Steps [start, stop) that are traced into WORKDIR/profile."""
-
-    start: int
-    stop: int
-
-
-class Meter:
-    """Rates since the last reading: samples/s, share of time waiting for data, utilisation of the devices."""
-
-    def __init__(self, run: Run, feed: Feed):
-        self._feed, self._batch_size = feed, run.recipe.train.batch_size
-        self._devices = run.mesh.size
-        peak = run.recipe.log.peak_tflops or peak_tflops(jax.devices()[0].device_kind)
-        self._peak = peak * 1e12 * self._devices if peak else None
-        self._flops = step_flops(run) if peak else 0
-        self.restart(0)
-
-    def restart(self, steps: int) -> None:
-        """Starts to measure here, with `steps` done: leaves out what came before (a compile)."""
-        self._time, self._steps, self._waited = time.perf_counter(), steps, self._feed.waited
-
-    def read(self, steps: int) -> dict[str, float]:
-        """Rates over the steps since the last reading, none where there was no step; `steps` are those done in all."""
-        if steps == self._steps:
-            return {}
-        now, waited = time.perf_counter(), self._feed.waited
-        seconds, done = now - self._time, steps - self._steps
-        rate = done * self._batch_size / seconds
-        values = {
-            "samples_per_second": rate,
-            "samples_per_second_per_device": rate / self._devices,
-            "seconds_per_step": seconds / done,
-            "data_wait": (waited - self._waited) / seconds,
-        }
-        if self._peak:
-            values["mfu"] = done * self._flops / seconds / self._peak
-        self.restart(steps)
-        return values
-
-
-def step_flops(run: Run) -> int:
-    """Model FLOPs of a step: matrix products of the loss and its gradient by the dense definition, nothing rematerialised."""
-    recipe = dataclasses.replace(run.recipe, train=dataclasses.replace(run.recipe.train, remat="none"))
-    learner = make_learner(recipe, run.mesh)
-    return count_flops(jax.value_and_grad(learner.dense_loss, has_aux=True), learner.shapes, batch_shapes(run.recipe, run.mesh))
+    from .run import Run
 
 
 def run_loop(
@@ -77,46 +29,77 @@ def run_loop(
     state: TrainState,
     *,
     feed: Feed,
+    bad: BadTotal,
     writer: Writer,
     save: Callable[[int, TrainState], None],
-    profile: Profile | None,
+    interrupts: Interrupts,
+    tracer: Tracer,
 ) -> dict[str, float]:
-    """From `state` to `train.steps`; returns the last training metrics and those of the final evaluation."""
+    """From `state` to `train.steps`; returns the last training metrics and those of the final evaluation.
+
+    Raises Stopped where a stop was asked for: after a step, which is saved, or between two batches of an evaluation, whose step is saved.
+    """
     recipe, first, total = run.recipe, int(state.step), run.recipe.train.steps
     train_step = jax.jit(make_step(run.learner, run.optimizer), donate_argnums=0)
     meter = Meter(run, feed)
     values: dict[str, float] = {}
     metrics: Mapping[str, jax.Array] = {}
 
-    with Interrupts() as interrupts, reporter(total=total, done=first) as report:
+    with tracer, reporter(total=total, done=first) as report:
+
+        def evaluate(step: int) -> dict[str, float]:
+            with meter.paused():
+                return evaluate_once(run, state, step=step, writer=writer, report=report, interrupts=interrupts)
+
+        if 0 < first < total and is_due(first, recipe.eval.every):
+            evaluate(first)  # a stop may have come between the save and the end of the evaluation
         for step in range(first + 1, total + 1):
-            if profile and step - 1 == profile.start:
-                jax.profiler.start_trace(run.workdir / "profile")
+            tracer.before(step)
             before = metrics
             with jax.profiler.StepTraceAnnotation("train", step_num=step):
                 state, metrics = train_step(state, next(feed))
+            tracer.after(step, metrics)
             if step < total:
                 feed.prefetch()
             jax.block_until_ready(before)  # at most two steps are under way
-            if profile and step == min(profile.stop, total):
-                jax.profiler.stop_trace()
+            if step == first + 1:
+                jax.block_until_ready(metrics)
+                meter.restart(1)
+                interrupts.defer()
             report.advance(step)
 
-            if step == first + 1:
-                report.report(step, {"loss": float(metrics["loss"])})
-                meter.restart(1)
-            if step % recipe.log.every == 0 or step == total:
-                values = {name: float(value) for name, value in metrics.items()} | meter.read(step - first)
+            if is_due(step, recipe.log.every) or step == total:
+                values = {name: float(value) for name, value in metrics.items()} | meter.read(step - first) | {"bad_samples": bad.read()}
                 writer.write(step, values)
                 report.report(step, values)
-            stopping = interrupts.requested(step)
-            if stopping or step == total or step % recipe.checkpoint.every == 0:
+            elif step == first + 1:
+                report.report(step, {"loss": float(metrics["loss"])})
+            stopping, evaluating = interrupts.requested(), is_due(step, recipe.eval.every)
+            if stopping or evaluating or step == total or is_due(step, recipe.checkpoint.every):
                 save(step, state)
-            if step < total and recipe.eval.every and step % recipe.eval.every == 0 and not stopping:
-                writer.write(step, run.evaluation(state.params, step=step))
-            if stopping and step < total:
+            if stopping:
                 raise interrupts.stopped(step)
-        final = run.evaluation(state.params, step=total)
-        if total > first:
-            writer.write(total, final)
-    return values | final
+            if evaluating and step < total:
+                evaluate(step)
+        return values | evaluate(total)
+
+
+def is_due(step: int, every: int) -> bool:
+    """Whether something happens after this step; never where `every` is 0."""
+    return every > 0 and step % every == 0
+
+
+def evaluate_once(run: Run, state: TrainState, *, step: int, writer: Writer, report: Reporter, interrupts: Interrupts) -> dict[str, float]:
+    """The metrics of the evaluation after a step: written and shown where they were not known yet."""
+    if (known := run.evaluation.known(step)) is not None:
+        return known
+
+    def poll() -> None:
+        if interrupts.requested():
+            raise interrupts.stopped(step)
+
+    found = run.evaluation(state.params, poll=poll)
+    writer.write(step, found)
+    run.evaluation.remember(step, found)
+    report.evaluated(step, found)
+    return found

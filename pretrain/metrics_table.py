@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from rich.table import Table
+COLUMNS = ("task", "metric", "value", "chance")
 
 
 def chance_of(metrics: Mapping[str, float], name: str) -> float | None:
     """What a random model would have for `TASK/METRIC`: `TASK/chance_SUFFIX` where the metric ends so, `TASK/chance` for R@1 and top-1."""
-    task, _, metric = name.rpartition("/")
+    task, _, metric = name.partition("/")
     for suffix in (metric, metric.partition("_")[2]):
         if f"{task}/chance_{suffix}" in metrics:
             return metrics[f"{task}/chance_{suffix}"]
@@ -18,25 +18,15 @@ def chance_of(metrics: Mapping[str, float], name: str) -> float | None:
 
 
 def metrics_rows(metrics: Mapping[str, float]) -> list[tuple[str, str, str, str]]:
-    """(task, metric, value, chance) as text: shares as percent, the rest as it is; chance is empty where it is not known."""
+    """COLUMNS as text: shares as percent, the rest as it is; chance is empty where it is not known. A task's name has no slash."""
     rows = []
     for name, value in metrics.items():
-        task, _, metric = name.rpartition("/")
+        task, _, metric = name.partition("/")
         chance = chance_of(metrics, name)
-        show = _percent if chance is not None and not metric.endswith("rank") else _plain
+        shown = _percent if chance is not None and not metric.endswith("rank") else _plain
         if not metric.startswith("chance"):
-            rows.append((task, metric, show(value), "" if chance is None else show(chance)))
+            rows.append((task, metric, shown(value), "" if chance is None else shown(chance)))
     return rows
-
-
-def metrics_table(metrics: Mapping[str, float], *, title: str = "") -> Table:
-    """Each metric beside chance."""
-    table = Table("task", "metric", title=title or None)
-    table.add_column("value", justify="right")
-    table.add_column("chance", justify="right")
-    for row in metrics_rows(metrics):
-        table.add_row(*row)
-    return table
 
 
 def _percent(value: float) -> str:

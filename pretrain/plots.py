@@ -47,7 +47,7 @@ def series(records: Records, name: str) -> tuple[list[int], list[float]]:
 
 def retrieval_tasks(records: Records) -> list[str]:
     """The tasks that have recalls."""
-    return sorted({name.rpartition("/")[0] for record in records for name in record if name.endswith("/i2t_r1")})
+    return sorted({name.partition("/")[0] for record in records for name in record if name.endswith("/i2t_r1")})
 
 
 def loss_curve(records: Records, path: Path) -> None:

@@ -13,6 +13,9 @@ import jax
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .metrics_table import COLUMNS, metrics_rows
+from .table import drawn_table, plain_table
+
 
 class Reporter(Protocol):
     """Shows steps done and what they measured."""
@@ -26,6 +29,9 @@ class Reporter(Protocol):
 
     def report(self, step: int, values: Mapping[str, float]) -> None:
         """What was measured up to step `step`."""
+
+    def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
+        """What the evaluations found after step `step`."""
 
 
 def summary(values: Mapping[str, float]) -> str:
@@ -58,12 +64,17 @@ class Bar:
         """See Reporter."""
         self._progress.update(self._task, summary=summary(values))
 
+    def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
+        """See Reporter."""
+        self._progress.console.print(drawn_table(COLUMNS, metrics_rows(metrics), title=f"evaluation after step {step}"))
+
 
 class Lines:
-    """A line for each report, for logs."""
+    """A line for each report, for logs. The time left goes by what came after the first step, whose time is that of a compile."""
 
     def __init__(self, total: int, done: int):
-        self._total, self._first, self._start = total, done, time.monotonic()
+        self._total, self._first = total, done + 1
+        self._start: float | None = None
 
     def __enter__(self) -> Lines:
         return self
@@ -73,11 +84,22 @@ class Lines:
 
     def advance(self, step: int) -> None:
         """See Reporter."""
+        if step == self._first:
+            self._start = time.monotonic()
 
     def report(self, step: int, values: Mapping[str, float]) -> None:
         """See Reporter."""
-        left = (time.monotonic() - self._start) / max(step - self._first, 1) * (self._total - step)
-        print(f"step {step}/{self._total}  {summary(values)}  {datetime.timedelta(seconds=round(left))} left", file=sys.stderr, flush=True)
+        print(f"step {step}/{self._total}  {summary(values)}{self._left(step)}", file=sys.stderr, flush=True)
+
+    def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
+        """See Reporter."""
+        print(plain_table(COLUMNS, metrics_rows(metrics), title=f"evaluation after step {step}"), file=sys.stderr, flush=True)
+
+    def _left(self, step: int) -> str:
+        if self._start is None or step == self._first:
+            return ""
+        seconds = (time.monotonic() - self._start) / (step - self._first) * (self._total - step)
+        return f"  {datetime.timedelta(seconds=round(seconds))} left"
 
 
 class Silence:
@@ -93,6 +115,9 @@ class Silence:
         """See Reporter."""
 
     def report(self, step: int, values: Mapping[str, float]) -> None:
+        """See Reporter."""
+
+    def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
         """See Reporter."""
 
 

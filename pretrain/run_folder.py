@@ -16,6 +16,7 @@ from .recipe import identity_hash, run_identity
 from .spec import Recipe
 
 LOG = logging.getLogger("diptych")
+CHECKPOINTS = "checkpoints"
 PACKAGES = ("diptych", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
 
 
@@ -49,9 +50,18 @@ def read_recipe(workdir: Path) -> Recipe:
     return build(Recipe, read_run(workdir)["recipe"])
 
 
+def saved_steps(workdir: Path) -> list[int]:
+    """The steps of the run's checkpoints, oldest first: one appears under its step's number when it is complete."""
+    folder = workdir / CHECKPOINTS
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal()) if folder.is_dir() else []
+
+
 def check_identity(workdir: Path, recipe: Recipe) -> None:
-    """Refuses a folder that holds another run, naming the first differing key; logs what else differs."""
-    if not (workdir / "recipe.json").exists():
+    """Refuses a folder that holds another run, naming the first differing key; logs what else differs.
+
+    A folder in which nothing was saved yet holds no run: a recipe that failed at its start can be corrected.
+    """
+    if not (workdir / "recipe.json").exists() or not saved_steps(workdir):
         return
     saved, now = read_run(workdir), describe(recipe)
     for path, old, new in differences(saved["identity"], now["identity"]):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import jax
 from tensorboardX import SummaryWriter
 
 from ..errors import UserError
+from .results import numbers, plain
 from .run_folder import write_atomically
 from .spec import LogSpec
 
@@ -26,6 +26,9 @@ class Writer(Protocol):
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """values: name -> number; a name with a slash is `TASK/METRIC` of an evaluation."""
+
+    def flush(self) -> None:
+        """What was written is handed on: a checkpoint is being saved, and what came before it is not written again."""
 
     def close(self) -> None:
         """Everything is on disk when it returns."""
@@ -40,14 +43,28 @@ class JsonLines:
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """See Writer. The line is handed to the system at once: a killed run keeps it."""
-        numbers = {name: float(value) if math.isfinite(value) else None for name, value in values.items()}
-        self._file.write(json.dumps({"step": step, **numbers}) + "\n")
+        self._file.write(json_line(step, values))
         self._file.flush()
+
+    def flush(self) -> None:
+        """See Writer."""
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """See Writer."""
         os.fsync(self._file.fileno())
         self._file.close()
+
+
+def json_line(step: int, values: Mapping[str, float]) -> str:
+    """A line of `metrics.jsonl`."""
+    return json.dumps({"step": step, **plain(values)}, allow_nan=False) + "\n"
+
+
+def append_metrics(workdir: Path, step: int, values: Mapping[str, float]) -> None:
+    """Adds a line to `metrics.jsonl`, whoever else writes to it: it is one write to a file that is open for appending."""
+    with (workdir / FILE).open("a", encoding="utf-8") as file:
+        file.write(json_line(step, values))
 
 
 class TensorBoard:
@@ -60,6 +77,10 @@ class TensorBoard:
         """See Writer."""
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
+
+    def flush(self) -> None:
+        """See Writer."""
+        self._events.flush()
 
     def close(self) -> None:
         """See Writer."""
@@ -82,6 +103,9 @@ class WandB:
         """See Writer."""
         self._run.log({"step": step, **values})
 
+    def flush(self) -> None:
+        """See Writer: W&B sends what it gets on its own."""
+
     def close(self) -> None:
         """See Writer."""
         self._run.finish()
@@ -97,6 +121,11 @@ class Many:
         """See Writer."""
         for writer in self._writers:
             writer.write(step, values)
+
+    def flush(self) -> None:
+        """See Writer."""
+        for writer in self._writers:
+            writer.flush()
 
     def close(self) -> None:
         """See Writer."""
@@ -132,7 +161,13 @@ def read_metrics(workdir: Path) -> list[dict[str, Any]]:
     path = workdir / FILE
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     records = [json.loads(line) for line in lines if line.endswith("\n")]
-    return [{name: math.nan if value is None else value for name, value in record.items()} for record in records]
+    return [numbers(record) for record in records]
+
+
+def recorded(workdir: Path, step: int) -> dict[str, float]:
+    """All that `metrics.jsonl` has of a step."""
+    records = [record for record in read_metrics(workdir) if record["step"] == step]
+    return {name: value for record in records for name, value in record.items() if name != "step"}
 
 
 def keep_until(workdir: Path, step: int) -> None:

@@ -54,5 +54,9 @@ class Evaluator(Protocol):
 
     def __init__(self, task: Task): ...
 
+    @staticmethod
+    def lower_is_better(metric: str) -> bool:
+        """Whether a smaller value of this metric is the better one: what a sweep goes by."""
+
     def __call__(self, encoders: Encoders, params: Params) -> dict[str, float]:
         """metric -> value. The value of a random model is `chance` (of the first metric) or `chance_SUFFIX` (of metrics ending so)."""

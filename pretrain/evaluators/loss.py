@@ -25,6 +25,11 @@ class Loss:
         slots = np.arange(count, dtype=np.int32) % size
         self._rows = {"image": task.images(), "text": array_rows(task.tokenize(task.samples.captions())), "slot": array_rows(slots)}
 
+    @staticmethod
+    def lower_is_better(metric: str) -> bool:
+        """See Evaluator."""
+        return True
+
     def __call__(self, encoders: Encoders, params: Params) -> dict[str, float]:
         """See the class."""
         totals: dict[str, float] = {}

@@ -31,6 +31,11 @@ class Retrieval:
         self._facts = {"chance": at[1], "chance_r5": at[5], "chance_r10": at[10], "chance_median_rank": median}
         self._facts["candidates"] = float(len(self._ids))
 
+    @staticmethod
+    def lower_is_better(metric: str) -> bool:
+        """See Evaluator."""
+        return metric.endswith("_rank")
+
     def __call__(self, encoders: Encoders, params: Params) -> dict[str, float]:
         """See the class."""
         images, texts = encoders.images(params, self._images), encoders.texts(params, self._tokens)

@@ -31,6 +31,11 @@ class ZeroShot:
         self._classes = len(names)
         self._depths = {"top1": 1, "top5": 5} if self._classes > 5 else {"top1": 1}
 
+    @staticmethod
+    def lower_is_better(metric: str) -> bool:
+        """See Evaluator."""
+        return False
+
     def __call__(self, encoders: Encoders, params: Params) -> dict[str, float]:
         """See the class."""
         prompts = encoders.texts(params, self._tokens)

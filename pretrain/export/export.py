@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from ...data.tokenizers import load_tokenizer
+from ...data.tokenizers import Tokenizer, load_tokenizer
 from ...errors import UserError
 from ...sharding.layouts import named_leaves
 from ...sharding.mesh import make_mesh
 from ...sharding.spec import MeshSpec
-from ..checkpoint import SavedCheckpoints, restore_params
+from ..checkpoint import SavedCheckpoints, check_same_tokenizer, restore_params
 from ..learner import make_learner
 from ..recipe import identity_hash
 from ..run_folder import read_recipe
@@ -36,12 +36,14 @@ def export_run(workdir: Path, out: Path, *, step: int | None = None) -> dict[str
     recipe = read_recipe(workdir)
     learner = make_learner(recipe, make_mesh(MeshSpec(replica=1, fsdp=1, tensor=1)))
     found, params = restore_params(workdir, learner, step=step)
-    origin = origin_of(workdir, recipe, step=found)
+    tokenizer, origin = load_tokenizer(recipe.data.tokenizer), origin_of(workdir, recipe, step=found)
+    check_same_tokenizer(workdir, tokenizer, step=found)
+    metrics = latest_metrics(workdir, step=found)
     weights = {name: np.asarray(value, np.float32) for name, value in named_leaves(params).items()}
     parameters = sum(value.size for value in weights.values())
     if not holds(out, origin):
         with whole_folder(out) as folder:
-            write(folder, workdir, recipe, origin=origin, weights=weights, name=out.name)
+            write(folder, recipe, tokenizer=tokenizer, origin=origin, weights=weights, metrics=metrics, name=out.name)
     size = sum(file.stat().st_size for file in out.iterdir())
     return {"path": str(out), "step": found, "params_m": parameters / 1e6, "size_mb": size / 1e6}
 
@@ -53,9 +55,10 @@ def origin_of(workdir: Path, recipe: Recipe, *, step: int) -> Origin:
     return Origin(recipe=recipe.name, hash=identity_hash(recipe), manifest=data["manifest"], steps=step, samples=data["samples"])
 
 
-def write(folder: Path, workdir: Path, recipe: Recipe, *, origin: Origin, weights: dict[str, np.ndarray], name: str) -> None:
-    """All files of the model."""
-    tokenizer = load_tokenizer(recipe.data.tokenizer)
+def write(
+    folder: Path, recipe: Recipe, *, tokenizer: Tokenizer, origin: Origin, weights: dict[str, np.ndarray], metrics: str, name: str
+) -> None:
+    """All files of the model. Reads nothing: an OSError in here is that of `--out`."""
     config = ExportConfig(
         model=recipe.model,
         image_size=recipe.data.image_size,
@@ -67,7 +70,7 @@ def write(folder: Path, workdir: Path, recipe: Recipe, *, origin: Origin, weight
     save_file(weights, folder / WEIGHTS, metadata={"format": "np"})
     write_config(folder, config)
     parameters = sum(value.size for value in weights.values())
-    card = model_card(config, recipe, name=name, parameters=parameters, metrics=latest_metrics(workdir, step=origin.steps))
+    card = model_card(config, recipe, name=name, parameters=parameters, metrics=metrics)
     (folder / CARD).write_text(card, encoding="utf-8")
 
 

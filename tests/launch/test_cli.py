@@ -23,7 +23,7 @@ def trainer(monkeypatch):
     """A stand-in for the trainer: what it was called with, and what it returns or raises."""
     calls = types.SimpleNamespace(recipes=[], answer={"loss": 1.5, "openmoji/t2i_r10": 0.25})
 
-    def train(recipe, workdir, *, profile=None):
+    def train(recipe, workdir, *, profile=None, interrupts):
         calls.recipes.append((recipe, workdir, profile))
         if isinstance(calls.answer, BaseException):
             raise calls.answer
@@ -65,6 +65,10 @@ def test_every_verb_has_help(verb, capsys):
         (["train", "--config", "clip_emoji", "--config.seed"], "the override 'seed' has no value"),
         (["train", "--config", "clip_emoji", "--workdr=x"], "--workdr=x is not an argument of diptych train; did you mean --workdir?"),
         (["train", "--config", "clip_emoji", "extra"], "extra is not an argument of diptych train"),
+        (
+            ["train", "--config", "clip_emoji", "--config.train.steps=20", "--profile", "20:25"],
+            "--profile = 20:25 begins after the last step; accepted is a START below train.steps = 20",
+        ),
         (["train", "--config", "clip_emoji", "--profile", "9:3"], "--profile = 9:3 is not a range of steps; accepted is START:STOP"),
         (["eval", "--workdir", "nowhere"], "--workdir = nowhere holds no run"),
         (["eval", "--workdir", "nowhere", "--config.seed=1"], "--config.seed=1 is not an argument of diptych eval"),
@@ -135,6 +139,16 @@ def test_exit_codes(tmp_path, trainer, raised, code):
     assert main(["train", "--config", "clip_emoji", "--workdir", str(tmp_path)]) == code
 
 
+def test_only_the_first_process_speaks(tmp_path, trainer, capsys, monkeypatch):
+    monkeypatch.setattr("diptych.launch.cli.is_first", lambda: False)
+    monkeypatch.setattr("diptych.launch.distributed.is_first", lambda: False)
+    assert main(["train", "--config", "clip_emoji", "--workdir", str(tmp_path), "--json"]) == 0
+    trainer.answer = Stopped("stopped and saved at step 3", code=75)
+    assert main(["train", "--config", "clip_emoji", "--workdir", str(tmp_path)]) == 75
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err == ""
+
+
 def test_a_bug_keeps_its_traceback(tmp_path, trainer):
     trainer.answer = ZeroDivisionError()
     with pytest.raises(ZeroDivisionError):
@@ -150,4 +164,4 @@ def test_dry_run_prints_the_resolved_recipe(capsys):
 @pytest.mark.parametrize("text", ["3", "3:", ":3", "a:b", "3:3", "-1:3"])
 def test_profile_wants_a_rising_range(text):
     with pytest.raises(UserError):
-        train_verb.profiled_steps(text)
+        train_verb.profiled_steps(text, total=20)

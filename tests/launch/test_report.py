@@ -3,7 +3,8 @@ import sys
 
 import numpy as np
 
-from diptych.launch.report import cell, json_line, print_table
+from diptych.launch.report import json_line
+from diptych.pretrain.table import cell, print_table
 
 
 def test_json_is_plain_and_valid():

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from diptych.launch.child import run_child
 from diptych.launch.cli import main
 from diptych.pretrain.recipe import load_recipe
 from diptych.pretrain.run_folder import write_recipe
+from diptych.pretrain.spec import EvalTaskSpec
 
 AXES = ["--axis", "optimizer.peak_lr=3e-4,1e-3", "--axis", "seed=0,1"]
 IDS = ["peak_lr=0.0003,seed=0", "peak_lr=0.0003,seed=1", "peak_lr=0.001,seed=0", "peak_lr=0.001,seed=1"]
@@ -36,7 +38,9 @@ def children(monkeypatch):
             recipe = load_recipe(options.pop("--config"), [f"{key.removeprefix('--config.')}={value}" for key, value in options.items()])
             folder.mkdir(parents=True, exist_ok=True)
             write_recipe(folder, recipe)
-            result = {"loss": 2.0 + recipe.seed, "openmoji/t2i_r10": 100 * recipe.optimizer.peak_lr + 0.01 * recipe.seed}
+            (folder / "checkpoints" / "20").mkdir(parents=True, exist_ok=True)
+            metrics = {"t2i_r10": 100 * recipe.optimizer.peak_lr + 0.01 * recipe.seed, "i2t_median_rank": 9.0 - recipe.seed}
+            result = {"loss": 2.0 + recipe.seed, **{f"openmoji/{name}": value for name, value in metrics.items()}}
             (folder / "result.json").write_text(json.dumps(result))
             return 0
 
@@ -119,6 +123,35 @@ def test_without_a_metric_the_lowest_loss_is_best(tmp_path, capsys, children):
     assert result["metric"] == "loss" and result["best"].endswith("seed=0")
 
 
+def test_an_evaluator_says_which_way_is_better(tmp_path, capsys, children):
+    assert run(tmp_path, "--config.eval.metric=openmoji/i2t_median_rank") == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["best"].endswith("seed=1")
+    task = {"kind": "zero_shot", "data": ("x.tar",), "class_names": ("a",)}
+    recipe = load_recipe("clip_emoji")
+    tasks = {"heldout_losses": EvalTaskSpec(**task), "rank": EvalTaskSpec(kind="loss", data=("x.tar",))}
+    for metric, lower in (("heldout_losses/top1", False), ("rank/loss/softmax", True), (None, True)):
+        recipe = dataclasses.replace(recipe, eval=dataclasses.replace(recipe.eval, tasks=tasks, metric=metric))
+        assert sweep.lower_is_better(recipe) is lower
+
+
+def test_a_folder_in_which_nothing_was_saved_can_be_corrected(tmp_path, children):
+    assert run(tmp_path) == 0
+    for each in IDS:
+        (tmp_path / each / "checkpoints" / "20").rmdir()
+        (tmp_path / each / "result.json").unlink()
+    children.started = []
+    assert run(tmp_path, "--config.model.embed_dim=64") == 0 and children.started == IDS
+
+
+def test_a_result_without_a_number_is_strict_json(tmp_path, children):
+    assert run(tmp_path) == 0
+    for each in IDS:
+        (tmp_path / each / "result.json").write_text('{"loss": 2.5, "openmoji/t2i_r10": null}')
+    assert run(tmp_path) == 0
+    summary = json.loads((tmp_path / "sweep.json").read_text(), parse_constant=pytest.fail)
+    assert summary["best"] is None and summary["runs"][0]["metrics"] == {"loss": 2.5, "openmoji/t2i_r10": None}
+
+
 def test_a_child_ends_with_its_own_code():
     assert run_child([sys.executable, "-c", "raise SystemExit(75)"]) == 75
     assert run_child([sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]) == 137
@@ -134,3 +167,34 @@ def test_ctrl_c_is_passed_on_and_waited_for():
     start = time.monotonic()
     parent.send_signal(signal.SIGINT)
     assert parent.wait(timeout=20) == 130 and time.monotonic() - start < 10
+
+
+def test_a_signal_that_comes_while_the_child_starts_is_passed_on(monkeypatch):
+    popen = subprocess.Popen
+
+    def slow(command, **kwargs):
+        process = popen(command, stdout=subprocess.PIPE, text=True, **kwargs)
+        assert process.stdout.readline() == "up\n"
+        signal.raise_signal(signal.SIGINT)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", slow)
+    start = time.monotonic()
+    assert run_child([sys.executable, "-c", SLOW]) == 130 and time.monotonic() - start < 10
+
+
+WATCHED = """
+import subprocess, sys
+from diptych.launch.child import run_child
+from diptych.pretrain.interrupts import Interrupts
+with Interrupts():
+    sys.exit(run_child([sys.executable, "-c", sys.argv[1]]))
+"""
+
+
+def test_a_sweep_waits_for_its_child_while_signals_are_watched():
+    slow = SLOW.replace("sys.exit(130)", "(time.sleep(0.5), sys.exit(77))")
+    parent = subprocess.Popen([sys.executable, "-c", WATCHED, slow], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None and parent.stdout.readline() == "up\n"
+    parent.send_signal(signal.SIGINT)
+    assert parent.wait(timeout=20) == 77

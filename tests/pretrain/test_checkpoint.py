@@ -34,7 +34,8 @@ def restore(workdir, recipe, **sizes):
     mesh, learner, optimizer = parts(recipe, **sizes)
     shapes, layouts = state_shapes(learner, optimizer), state_layouts(learner, optimizer)
     with jax.set_mesh(mesh), Checkpoints(workdir, CheckpointSpec()) as checkpoints:
-        return checkpoints.restore(checkpoints.latest, shapes=shapes, layouts=layouts, mesh=mesh)
+        state = checkpoints.restore(checkpoints.latest, shapes=shapes, layouts=layouts, mesh=mesh)
+        return state, checkpoints.data(checkpoints.latest)
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,24 @@
 import dataclasses
+import itertools
 import json
+import math
 import shutil
 
+import jax
 import pytest
 
 from diptych.data.tokenizers import load_tokenizer
 from diptych.errors import UserError
 from diptych.pretrain.check_parts import KINDS
 from diptych.pretrain.check_parts import WRITERS as WRITER_NAMES
+from diptych.pretrain.checkpoint import restore_params
 from diptych.pretrain.evaluate import evaluate_run, evaluations, make_evaluation
 from diptych.pretrain.evaluators.registry import EVALUATORS
+from diptych.pretrain.job import Job
 from diptych.pretrain.learner import make_learner
-from diptych.pretrain.metrics_table import chance_of, metrics_rows, metrics_table
+from diptych.pretrain.metrics_table import chance_of, metrics_rows
 from diptych.pretrain.spec import EvalTaskSpec
+from diptych.pretrain.train import train
 from diptych.pretrain.writers import WRITERS, read_metrics
 from diptych.sharding.mesh import make_mesh
 from diptych.sharding.spec import MeshSpec
@@ -26,7 +32,7 @@ def run(trained, tmp_path):
 
 def evaluation_of(recipe, workdir):
     mesh = make_mesh(MeshSpec(replica=1, fsdp=1, tensor=1))
-    return make_evaluation(make_learner(recipe, mesh), load_tokenizer(recipe.data.tokenizer), workdir=workdir)
+    return make_evaluation(make_learner(recipe, mesh), load_tokenizer(recipe.data.tokenizer), workdir=workdir, job=Job())
 
 
 def test_training_ends_with_all_tasks(trained):
@@ -57,23 +63,71 @@ def test_another_mesh_finds_the_same(squares_recipe, run):
     assert evaluate_run(run) == pytest.approx(found, rel=1e-5)
 
 
-def test_what_was_evaluated_is_remembered_until_the_tasks_change(squares_recipe, tmp_path):
+def test_what_was_evaluated_is_known_until_the_tasks_change(squares_recipe, tmp_path):
     evaluation = evaluation_of(squares_recipe, tmp_path)
-    asked = []
-    counted = {name: lambda encoders, params, name=name: asked.append(name) or {"x": 1.0} for name in evaluation.evaluators}
-    evaluation = dataclasses.replace(evaluation, evaluators=counted)
-    assert evaluation(None, step=3) == evaluation(None, step=3) == {"squares/x": 1.0, "colours/x": 1.0, "heldout/x": 1.0}
-    assert len(asked) == 3
-    dataclasses.replace(evaluation, tasks={"squares": {}})(None, step=3)
-    assert len(asked) == 6
+    fake = {name: lambda encoders, params: {"x": 1.0, "y": math.nan} for name in evaluation.evaluators}
+    evaluation = dataclasses.replace(evaluation, evaluators=fake)
+    assert evaluation.known(3) is None
+    metrics = evaluation(None)
+    assert [metrics[f"{task}/x"] for task in ("squares", "colours", "heldout")] == [1.0, 1.0, 1.0]
+    evaluation.remember(3, metrics)
+    known = evaluation.known(3)
+    assert known.keys() == metrics.keys() and known["squares/x"] == 1.0 and math.isnan(known["squares/y"])
+    assert dataclasses.replace(evaluation, tasks={"squares": {}}).known(3) is None
+
+
+def test_what_is_not_a_number_is_strict_json(squares_recipe, tmp_path):
+    evaluation_of(squares_recipe, tmp_path).remember(3, {"squares/x": math.nan})
+    assert json.loads((tmp_path / "eval" / "3.json").read_text(), parse_constant=pytest.fail)["metrics"] == {"squares/x": None}
 
 
 def test_steps_that_come_again_are_forgotten(squares_recipe, tmp_path):
-    evaluation = dataclasses.replace(evaluation_of(squares_recipe, tmp_path), evaluators={})
+    evaluation = evaluation_of(squares_recipe, tmp_path)
     for step in (2, 9, 10, 100):
-        evaluation(None, step=step)
+        evaluation.remember(step, {})
     evaluation.forget_after(9)
     assert [path.name for path in evaluations(tmp_path)] == ["2.json", "9.json"]
+
+
+class Stop(Exception):
+    pass
+
+
+def test_an_evaluation_can_be_left_between_two_batches(squares_recipe, tmp_path, run):
+    evaluation = evaluation_of(squares_recipe, tmp_path)
+    polls = itertools.count()
+
+    def poll():
+        if next(polls) == 2:
+            raise Stop
+
+    with jax.set_mesh(evaluation.encoders.mesh), pytest.raises(Stop):
+        evaluation(restore_params(run, make_learner(squares_recipe, evaluation.encoders.mesh), step=None)[1], poll=poll)
+    assert next(polls) == 3 and evaluations(tmp_path) == []
+
+
+def test_an_evaluation_by_hand_is_added_to_the_metrics_once(run):
+    before = read_metrics(run)
+    found = evaluate_run(run, step=1)
+    assert evaluate_run(run, step=1) == found
+    assert read_metrics(run) == [*before, {"step": 1, **found}]
+
+
+def test_an_evaluation_that_is_new_to_a_finished_run_is_written_and_shown(squares_recipe, run, capfd):
+    tasks = {"more": squares_recipe.eval.tasks["colours"], **squares_recipe.eval.tasks}
+    train(dataclasses.replace(squares_recipe, eval=dataclasses.replace(squares_recipe.eval, tasks=tasks)), run)
+    assert "more" in capfd.readouterr().err
+    assert "more/top1" in read_metrics(run)[-1] and "more/top1" in json.loads((run / "result.json").read_text())
+
+
+def test_another_tokenizer_under_the_same_path_is_refused(run, monkeypatch):
+    def other(spec):
+        return dataclasses.make_dataclass("Other", ["fingerprint", "eos_id", "pad_id", "vocab_size"])("f" * 64, 1, 0, 60)
+
+    monkeypatch.setattr("diptych.pretrain.evaluate.load_tokenizer", other)
+    monkeypatch.setattr("diptych.pretrain.evaluate.make_evaluation", lambda *_, **__: None)
+    with pytest.raises(UserError, match=r"data\.tokenizer\.path .* fingerprint ffffffffffff now; accepted is the one"):
+        evaluate_run(run)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +147,12 @@ def test_mistakes_are_found_when_the_evaluations_are_made(squares_recipe, shard,
         evaluation_of(recipe, tmp_path)
 
 
+def test_a_task_has_no_slash_in_its_name(squares_recipe, tmp_path):
+    tasks = {"emoji/held": squares_recipe.eval.tasks["colours"]}
+    with pytest.raises(UserError, match=r"eval\.tasks has 'emoji/held'.*without a slash"):
+        evaluation_of(dataclasses.replace(squares_recipe, eval=dataclasses.replace(squares_recipe.eval, tasks=tasks)), tmp_path)
+
+
 METRICS = {"a/i2t_r1": 0.5, "a/i2t_r5": 0.75, "a/i2t_median_rank": 2.0, "a/chance": 0.01, "a/chance_r5": 0.05, "a/chance_median_rank": 50.0}
 METRICS |= {"b/top1": 0.25, "b/top5": 0.5, "b/chance": 0.1, "b/chance_top5": 0.5, "b/classes": 10.0, "c/loss": 1.5}
 
@@ -109,7 +169,10 @@ def test_each_metric_stands_beside_its_chance():
         ("b", "classes", "10", ""),
         ("c", "loss", "1.5000", ""),
     ]
-    assert metrics_table(METRICS).row_count == 7
+
+
+def test_a_metric_may_hold_a_slash():
+    assert metrics_rows({"heldout/loss/softmax": 1.5}) == [("heldout", "loss/softmax", "1.5000", "")]
 
 
 def test_a_recipe_is_checked_for_the_kinds_that_there_are():

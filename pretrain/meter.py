@@ -1,0 +1,68 @@
+"""How fast a run goes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import jax
+
+from ..sharding.flops import count_flops
+from ..sharding.hardware import peak_tflops
+from .feed import Feed
+from .learner import make_learner
+from .step import batch_shapes
+
+if TYPE_CHECKING:
+    from .run import Run
+
+
+class Meter:
+    """Rates since the last reading: samples/s, share of time waiting for data, utilisation of the devices."""
+
+    def __init__(self, run: Run, feed: Feed):
+        self._feed, self._batch_size = feed, run.recipe.train.batch_size
+        self._devices = run.mesh.size
+        peak = run.recipe.log.peak_tflops or peak_tflops(jax.devices()[0].device_kind)
+        self._peak = peak * 1e12 * self._devices if peak else None
+        self._flops = step_flops(run) if peak else 0
+        self.restart(0)
+
+    def restart(self, steps: int) -> None:
+        """Starts to measure here, with `steps` done: leaves out what came before (a compile)."""
+        self._time, self._steps, self._waited = time.perf_counter(), steps, self._feed.waited
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens inside (an evaluation) takes no time."""
+        start = time.perf_counter()
+        yield
+        self._time += time.perf_counter() - start
+
+    def read(self, steps: int) -> dict[str, float]:
+        """Rates over the steps since the last reading, none where there was no step; `steps` are those done in all."""
+        if steps == self._steps:
+            return {}
+        now, waited = time.perf_counter(), self._feed.waited
+        seconds, done = now - self._time, steps - self._steps
+        rate = done * self._batch_size / seconds
+        values = {
+            "samples_per_second": rate,
+            "samples_per_second_per_device": rate / self._devices,
+            "seconds_per_step": seconds / done,
+            "data_wait": (waited - self._waited) / seconds,
+        }
+        if self._peak:
+            values["mfu"] = done * self._flops / seconds / self._peak
+        self.restart(steps)
+        return values
+
+
+def step_flops(run: Run) -> int:
+    """Model FLOPs of a step: matrix products of the loss and its gradient by the dense definition, nothing rematerialised."""
+    recipe = dataclasses.replace(run.recipe, train=dataclasses.replace(run.recipe.train, remat="none"))
+    learner = make_learner(recipe, run.mesh)
+    return count_flops(jax.value_and_grad(learner.dense_loss, has_aux=True), learner.shapes, batch_shapes(run.recipe, run.mesh))

@@ -1,0 +1,117 @@
+"""What a training run is made of: put together and checked before any array exists, and its state at the start."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+import jax
+import optax
+
+from ..data.index import Index, index_shards
+from ..data.pipeline import TrainStream, check_state, data_state
+from ..data.tokenizers import Tokenizer, load_tokenizer
+from ..errors import UserError
+from ..sharding.layouts import is_layout
+from ..sharding.mesh import make_mesh
+from .checkpoint import Checkpoints
+from .evaluate import Evaluation, make_evaluation
+from .feed import local_slots
+from .job import Job
+from .learner import Learner, make_learner
+from .optimizer import make_optimizer
+from .recipe import check_devices, check_tokenizer
+from .run_folder import check_identity
+from .spec import Recipe
+from .state import TrainState, initial_state, state_layouts, state_shapes
+from .writers import check_writers
+
+LOG = logging.getLogger("diptych")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a run is made of, checked, before any array exists."""
+
+    recipe: Recipe
+    workdir: Path
+    job: Job
+    mesh: jax.sharding.Mesh
+    learner: Learner
+    optimizer: optax.GradientTransformation
+    index: Index
+    tokenizer: Tokenizer
+    evaluation: Evaluation
+
+    def data_state(self, samples: int) -> dict[str, Any]:
+        """The data's JSON after `samples` samples of the run were drawn."""
+        return data_state(
+            self.recipe.data,
+            index=self.index,
+            tokenizer=self.tokenizer,
+            context_length=self.recipe.model.text.context_length,
+            seed=self.recipe.seed,
+            samples=samples,
+        )
+
+    def stream(self, start: int) -> TrainStream:
+        """This process's rows of the training batches from sample `start` of the run on."""
+        return TrainStream(
+            self.recipe.data,
+            index=self.index,
+            tokenizer=self.tokenizer,
+            context_length=self.recipe.model.text.context_length,
+            batch_size=self.recipe.train.batch_size,
+            seed=self.recipe.seed,
+            slots=local_slots(self.mesh, self.recipe.train.batch_size),
+            start=start,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Where a run begins or goes on. samples: drawn so far. bad_samples: those that were met among them."""
+
+    state: TrainState
+    samples: int
+    bad_samples: int
+
+
+def prepare(recipe: Recipe, workdir: Path, *, job: Job) -> Run:
+    """Finds every mistake that can be found without compiling: UserError names it."""
+    check_identity(workdir, recipe)
+    mesh = make_mesh(check_devices(recipe, device_count=jax.device_count()))
+    tokenizer = load_tokenizer(recipe.data.tokenizer)
+    check_tokenizer(recipe, vocab_size=tokenizer.vocab_size)
+    check_writers(recipe.log)
+    learner = make_learner(recipe, mesh)
+    return Run(
+        recipe=recipe,
+        workdir=workdir,
+        job=job,
+        mesh=mesh,
+        learner=learner,
+        optimizer=make_optimizer(recipe.optimizer, steps=recipe.train.steps),
+        index=index_shards(recipe.data.train, setting="data.train"),
+        tokenizer=tokenizer,
+        evaluation=make_evaluation(learner, tokenizer, workdir=workdir, job=job),
+    )
+
+
+def begin(run: Run, checkpoints: Checkpoints) -> Start:
+    """The state to start from, fresh or from the newest checkpoint; UserError where that does not fit the run."""
+    layouts = state_layouts(run.learner, run.optimizer)
+    latest = run.job.agree(lambda: checkpoints.latest)
+    if latest is None:
+        places = jax.tree.map(lambda layout: jax.NamedSharding(run.mesh, layout), layouts, is_leaf=is_layout)
+        state = jax.jit(lambda: initial_state(run.learner, run.optimizer), out_shardings=places)()
+        return Start(state=state, samples=0, bad_samples=0)
+    if latest > run.recipe.train.steps:
+        raise UserError(f"train.steps = {run.recipe.train.steps} is behind the checkpoint at step {latest}; accepted is at least that")
+    saved = checkpoints.data(latest)
+    check_state(saved, run.data_state(saved["samples"]))
+    state = checkpoints.restore(latest, shapes=state_shapes(run.learner, run.optimizer), layouts=layouts, mesh=run.mesh)
+    LOG.info("resuming from step %d on mesh %s", latest, dict(run.mesh.shape))
+    return Start(state=state, samples=saved["samples"], bad_samples=saved.get("bad_samples", 0))
