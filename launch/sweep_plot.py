@@ -59,7 +59,7 @@ def draw_panel(panel: Axes, result: SweepResult, setting: str, *, values: Sequen
     panel.minorticks_off()
     panel.set_xlabel(setting)
     panel.grid(alpha=0.3)
-    if others:
+    if others and lines:
         panel.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
 
 

@@ -1,0 +1,63 @@
+"""What two real processes tell each other on the host; no program is compiled."""
+
+import os
+import socket
+import subprocess
+import sys
+
+SCRIPT = """
+import sys
+import jax
+from diptych.errors import UserError
+from diptych.launch.distributed import initialize, is_first
+from diptych.pretrain.feed import local_slots
+from diptych.pretrain.job import Job
+from diptych.sharding.mesh import make_mesh
+from diptych.sharding.spec import MeshSpec
+
+def refuse():
+    raise UserError("no")
+
+initialize()
+job, index = Job(), jax.process_index()
+said = [job.agree(lambda: f"from {index}"), job.agree(lambda: {"x": float("nan")} if index == 0 else None)["x"] > 0]
+try:
+    job.agree(refuse)
+except UserError as error:
+    said.append(str(error))
+job.add("bad", 2 + index)
+said.append(job.agree(lambda: "waited"))
+try:
+    make_mesh(MeshSpec(replica=1, fsdp=2, tensor=1))
+except UserError as error:
+    said.append(str(error))
+slots = local_slots(make_mesh(MeshSpec(replica=2, fsdp=2, tensor=1)), 8).tolist()
+print(said, slots, is_first(), sep="|", flush=True)
+from jax._src import distributed
+distributed.global_state.client.wait_at_barrier("added", 20_000)
+print(job.add("bad", 0))
+"""
+
+
+def test_two_processes_agree():
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    common = {"JAX_NUM_CPU_DEVICES": "2", "JAX_COORDINATOR_ADDRESS": f"localhost:{port}", "JAX_NUM_PROCESSES": "2"}
+    common["JAX_CPU_COLLECTIVES_IMPLEMENTATION"] = "gloo"
+    jobs = [
+        subprocess.Popen(
+            [sys.executable, "-c", SCRIPT],
+            env=os.environ | common | {"JAX_PROCESS_ID": str(index)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    results = [job.communicate(timeout=60) for job in jobs]
+    assert [job.returncode for job in jobs] == [0, 0], results
+    too_small = "mesh.replica x mesh.fsdp x mesh.tensor = 2, and the 2 processes have 4 devices; accepted is a mesh of all 4"
+    said = str(["from 0", False, "no", "waited", too_small])
+    assert results[0][0].splitlines() == [f"{said}|[0, 1, 2, 3]|True", "5"]
+    assert results[1][0].splitlines() == [f"{said}|[4, 5, 6, 7]|False", "5"]
