@@ -5,6 +5,7 @@ from setuptools import setup
 SUBPACKAGES = [
     "configs",
     "data",
+    "data.sources",
     "sharding",
     "pretrain",
     "pretrain.models",
@@ -42,6 +43,7 @@ setup(
         "ftfy>=6.3,<7",
         "safetensors>=0.5,<1",
         "numpy>=2.0,<3",
+        "pyarrow>=18,<27",
         "pillow>=11,<14",
         "rich>=14,<16",
         "matplotlib>=3.9,<4",

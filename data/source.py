@@ -10,14 +10,15 @@ from .sample import Sample
 
 
 class Source(Protocol):
-    """Samples by number, 0..len-1; safe to share between threads, and to send to another process.
+    """Samples by number, 0..len-1; safe to share between threads, and to send to another process."""
 
-    counts: int64[shards], how many samples each shard holds, in order: what the order of a run is made from.
-    fingerprint: SHA-256 of what the samples are, the same wherever they lie.
-    """
+    @property
+    def counts(self) -> np.ndarray:
+        """int64[shards]: how many samples each shard holds, in order: what the order of a run is made from."""
 
-    counts: np.ndarray
-    fingerprint: str
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what the samples are, the same wherever they lie."""
 
     def __len__(self) -> int:
         """Samples in all shards."""

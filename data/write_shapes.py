@@ -78,11 +78,12 @@ def _counted(progress: Callable[[int, int], None] | None, total: int) -> Iterato
 def _write(pattern: Path, scenes: Iterable[Scene], *, size: int, done: Iterator[None], per_shard: int) -> None:
     with webdataset.ShardWriter(str(pattern), maxcount=per_shard, maxsize=1 << 40, verbose=0, encoder=False, mtime=0.0) as shards:
         for number, scene in enumerate(scenes):
-            shards.write({"__key__": f"{number:08d}", **_members(scene, size)})
+            shards.write({"__key__": f"{number:08d}", **members_of_scene(scene, size)})
             next(done)
 
 
-def _members(scene: Scene, size: int) -> dict[str, bytes]:
+def members_of_scene(scene: Scene, size: int) -> dict[str, bytes]:
+    """png (`size` x `size`), txt and json of one scene."""
     first, png = scene.first, io.BytesIO()
     Image.fromarray(render(scene, size)).save(png, "png", compress_level=1)
     facts = {"class": first.name, "colour": first.colour, "shape": first.shape, "size": first.size, "count": first.count}

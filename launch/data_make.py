@@ -1,0 +1,64 @@
+"""`diptych data make`: samples of any source as WebDataset shards."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from .report import print_values
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `data make`."""
+    parser.add_argument(
+        "source", metavar="KIND:WHERE", help="folder:PHOTOS/metadata.csv, parquet:'*.parquet', tfds:NAME#SPLIT or shapes:COUNTxSIZE"
+    )
+    parser.add_argument("--out", metavar="FOLDER", type=Path, help="a new folder for the shards")
+    parser.add_argument("--name", default="shard", help="what the names of the shards begin with (shard)")
+    parser.add_argument("--samples", metavar="N", type=int, default=10_000, help="samples a shard (10,000)")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Writes NAME-00000.tar ... into a folder that appears whole or not at all; returns how much."""
+    if args.out is None:
+        raise UserError("--out is not given; accepted is the folder to write the shards to")
+    if args.samples < 1:
+        raise UserError(f"--samples = {args.samples} is not a number of samples; accepted is 1 or more")
+    if args.out.exists():
+        raise UserError(f"--out = {args.out} is there already; accepted is a folder that is not")
+
+    from ..data.sources.open_source import open_source
+
+    source = open_source(args.source, (), setting="KIND:WHERE")
+    try:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{args.out.name}-", dir=args.out.parent))
+    except OSError as error:
+        raise UserError(f"--out = {args.out} cannot be written ({error.strerror}); accepted is a new folder in one that can be") from None
+    try:
+        written = write_shards(source, partial / f"{args.name}-%05d.tar", per_shard=args.samples)
+        partial.chmod(0o755)
+        os.replace(partial, args.out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    result = {"out": str(args.out), **written}
+    print_values(result, title=str(args.out))
+    return result
+
+
+def write_shards(source: Any, pattern: Path, *, per_shard: int) -> dict[str, int]:
+    """All samples of `source` in order; members keep their names, keys are numbers."""
+    import webdataset
+    from rich.console import Console
+    from rich.progress import track
+
+    with webdataset.ShardWriter(str(pattern), maxcount=per_shard, maxsize=1 << 40, verbose=0, encoder=False, mtime=0.0) as shards:
+        for number in track(range(len(source)), description="writing", console=Console(stderr=True), transient=True):
+            shards.write({"__key__": f"{number:09d}", **source.read(number).members})
+    files = sorted(pattern.parent.glob("*.tar"))
+    return {"samples": len(source), "shards": len(files), "bytes": sum(file.stat().st_size for file in files)}
