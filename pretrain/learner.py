@@ -15,6 +15,7 @@ from ..sharding.axes import AnyMesh, Axes, mesh_axes
 from ..sharding.layouts import batch_layout, check_layouts, layouts_of, on_mesh
 from .models.blocks import Compute
 from .models.dual_encoder import DualEncoder, build_model
+from .models.parameters import bounds_of
 from .objectives.objective import Objective
 from .objectives.term import TermOutput
 from .spec import Recipe
@@ -35,12 +36,14 @@ class LearnerModule(nnx.Module):
 class Learner:
     """A recipe's model and objective as pure functions of a tree of arrays, on one mesh.
 
-    graph: the structure. shapes: the parameters as ShapeDtypeStruct. layouts: the tree of `P`.
+    graph: the structure. shapes: the parameters as ShapeDtypeStruct. layouts: the tree of `P`. bounds: dotted name -> (lowest, highest) of
+    the parameters that the training step clamps.
     """
 
     graph: nnx.GraphDef
     shapes: Any
     layouts: Any
+    bounds: Mapping[str, tuple[float, float]]
     recipe: Recipe
     compute: Compute
     mesh: AnyMesh
@@ -80,10 +83,13 @@ class Learner:
 
 
 def make_learner(recipe: Recipe, mesh: AnyMesh) -> Learner:
-    """Builds structure, shapes and layouts without any array; raises UserError where the mesh does not divide a parameter."""
+    """Builds structure, shapes and layouts without any array; raises UserError where the mesh does not divide a parameter.
+
+    So it does where the objective's settings contradict each other.
+    """
     compute = Compute(dtype=jnp.dtype(recipe.train.dtype), remat=recipe.train.remat, scan_unroll=recipe.train.scan_unroll)
     module = nnx.eval_shape(lambda: LearnerModule(recipe, compute=compute, rngs=nnx.Rngs(0)))
     graph, state = nnx.split(module)
     shapes, layouts = nnx.as_pure(state), on_mesh(layouts_of(state), mesh)
     check_layouts(shapes, layouts, mesh.shape)
-    return Learner(graph=graph, shapes=shapes, layouts=layouts, recipe=recipe, compute=compute, mesh=mesh)
+    return Learner(graph=graph, shapes=shapes, layouts=layouts, bounds=bounds_of(state), recipe=recipe, compute=compute, mesh=mesh)

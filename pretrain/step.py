@@ -12,7 +12,6 @@ import optax
 from ..sharding.axes import AnyMesh
 from ..sharding.layouts import batch_layout, named_leaves, path_name
 from .learner import Learner
-from .objectives.objective import bounds
 from .schedule import learning_rate
 from .spec import Recipe
 from .state import TrainState
@@ -29,11 +28,10 @@ def make_step(learner: Learner, optimizer: optax.GradientTransformation) -> Step
     """
     recipe = learner.recipe
     rate = learning_rate(recipe.optimizer, steps=recipe.train.steps)
-    limits = {f"objective.{name}": limit for name, limit in bounds(recipe.objective).items()}
 
     def clamp(path: tuple[Any, ...], parameter: jax.Array) -> jax.Array:
-        limit = limits.get(path_name(path))
-        return parameter if limit is None else jnp.clip(parameter, *limit)
+        bounds = learner.bounds.get(path_name(path))
+        return parameter if bounds is None else jnp.clip(parameter, *bounds)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
         (loss, measured), gradients = jax.value_and_grad(learner.loss, has_aux=True)(state.params, batch)

@@ -21,9 +21,24 @@ Initializer = Callable[[jax.Array, tuple[int, ...]], jax.Array]
 nnx.use_eager_sharding(False)
 
 
-def parameter(init: Initializer, shape: tuple[int, ...], *layout: str | tuple[str, ...] | None, rngs: nnx.Rngs) -> nnx.Param:
-    """A float32 parameter. layout: mesh axes or None for each dimension (none at all: replicated)."""
-    return nnx.Param(init(rngs.params(), shape), out_sharding=layout or (None,) * len(shape))
+def parameter(
+    init: Initializer,
+    shape: tuple[int, ...],
+    *layout: str | tuple[str, ...] | None,
+    bounds: tuple[float, float] | None = None,
+    rngs: nnx.Rngs,
+) -> nnx.Param:
+    """A float32 parameter. layout: mesh axes or None for each dimension (none at all: replicated).
+
+    bounds: the lowest and the highest value, to which the training step clamps it.
+    """
+    return nnx.Param(init(rngs.params(), shape), out_sharding=layout or (None,) * len(shape), bounds=bounds)
+
+
+def bounds_of(state: nnx.State) -> dict[str, tuple[float, float]]:
+    """Dotted name -> bounds, of the parameters that have them."""
+    noted = {".".join(map(str, path)): variable.get_metadata("bounds") for path, variable in nnx.to_flat_state(state)}
+    return {name: bounds for name, bounds in noted.items() if bounds is not None}
 
 
 def normal(std: float) -> Initializer:

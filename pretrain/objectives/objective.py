@@ -33,13 +33,3 @@ class Objective(nnx.Module):
             if len(self.weights) > 1:
                 metrics[f"loss/{name}"] = output.loss
         return TermOutput(loss=total, metrics=metrics)
-
-
-def bounds(spec: ObjectiveSpec) -> dict[str, tuple[float, float]]:
-    """Dotted names of the objective's parameters that are clamped after each step: name -> (lowest, highest)."""
-    return {
-        f"terms.{name}.{parameter}": limits
-        for name, weight in spec.terms.items()
-        if weight
-        for parameter, limits in TERMS[name].bounds(spec).items()
-    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import jax
@@ -12,12 +11,12 @@ from flax import nnx
 from ...sharding.axes import Axes
 from ..models.parameters import constant, parameter
 from ..spec import ObjectiveSpec
-from .softmax import Softmax
-from .term import Term, TermOutput, register
+from .contrastive import Contrastive, finds_match, similarities
+from .term import TermOutput, register
 
 
 @register("sigmoid")
-class Sigmoid(Term):
+class Sigmoid(Contrastive):
     """Every pair is a binary classification of its own (Zhai et al., 2023, eq. 1; the sum over pairs is divided by B, not B^2):
 
         L = -1/B sum_ij log sigmoid(l_ij (s z_i . t_j + c))
@@ -32,22 +31,17 @@ class Sigmoid(Term):
     embeddings, B E floats.
     """
 
-    needs = ("image_embedding", "text_embedding")
-    pairwise = True
-
     def __init__(self, spec: ObjectiveSpec, *, eos_id: int, rngs: nnx.Rngs):
-        self.logit_scale = parameter(constant(math.log(spec.init_scale)), (), rngs=rngs)
+        super().__init__(spec, eos_id=eos_id, rngs=rngs)
         self.logit_bias = parameter(constant(spec.init_bias), (), rngs=rngs)
 
     def __call__(self, needed: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes) -> TermOutput:
         """See the class."""
         images, texts = needed["image_embedding"], axes.all(needed["text_embedding"])
-        rows = len(images)
-        logits = jnp.exp(self.logit_scale[...]) * images @ texts.T + self.logit_bias[...]
-        match = jnp.arange(len(texts))[None] == (axes.first_row(rows) + jnp.arange(rows))[:, None]
+        rows, first_row = len(images), axes.first_row(len(images))
+        logits = similarities(jnp.exp(self.logit_scale[...]) * images, texts) + self.logit_bias[...]
+        match = jnp.arange(len(texts))[None] == (first_row + jnp.arange(rows))[:, None]
         loss = -jax.nn.log_sigmoid(jnp.where(match, logits, -logits))
         batch_size = axes.sum(jnp.float32(rows))
-        correct = (jnp.argmax(logits, -1) == axes.first_row(rows) + jnp.arange(rows)).astype(jnp.float32)
+        correct = finds_match(logits, first_row=first_row).astype(jnp.float32)
         return TermOutput(loss=axes.sum(loss.sum()) / batch_size, metrics={"i2t_accuracy": axes.sum(correct.sum()) / batch_size})
-
-    bounds = Softmax.bounds

@@ -24,11 +24,10 @@ class TermOutput:
 class Term(nnx.Module):
     """One term: owns its parameters, declares what it `needs`, and is per-device code that names its collectives.
 
-    needs: named outputs of the model. pairwise: whether a sample's loss depends on the others of the batch.
+    needs: named outputs of the model. A parameter's `bounds` are noted on it where it is born.
     """
 
     needs: ClassVar[tuple[str, ...]]
-    pairwise: ClassVar[bool]
 
     def __init__(self, spec: ObjectiveSpec, *, eos_id: int, rngs: nnx.Rngs):
         raise NotImplementedError
@@ -36,11 +35,6 @@ class Term(nnx.Module):
     def __call__(self, needed: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes) -> TermOutput:
         """needed: the outputs named in `needs`, this device's rows. batch: this device's rows of the batch."""
         raise NotImplementedError
-
-    @staticmethod
-    def bounds(spec: ObjectiveSpec) -> dict[str, tuple[float, float]]:
-        """Parameters of the term that are clamped after each optimizer step: name -> (lowest, highest)."""
-        return {}
 
 
 TermType = TypeVar("TermType", bound=type[Term])
