@@ -1,37 +1,83 @@
-"""Bytes of an image -> a Pillow image in RGB."""
+"""Bytes of an image -> a Pillow image in RGB: the reference, and the door to the faster decoders."""
 
 from __future__ import annotations
 
 import io
 
-from PIL import Image
+import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from .bad import BadSample
+from .decode_fast import decode_simplejpeg
 from .sample import Sample
+from .spec import DecodeSpec
 
-IMAGES = ("jpg", "png", "jpeg", "webp")
-MAX_PIXELS = 1 << 26  # 8,192 x 8,192: 256 MiB in memory; below the size at which Pillow itself warns
+IMAGES = ("jpg", "png", "jpeg", "webp", "gif", "bmp", "tif", "tiff")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # of 50 that Pillow reads; one of the others (EPS) would start a program
+REFERENCE = DecodeSpec()
+MAX_SCANS = 100  # a progressive JPEG has about 10; libjpeg has no limit, and every scan passes over all of the image
+ORIENTATION = 0x0112  # EXIF's tag (CIPA DC-008, section 4.6.4)
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
-def image_of(sample: Sample) -> Image.Image:
-    """The sample's first member of jpg, png, jpeg, webp, decoded. Raises BadSample."""
+def image_of(sample: Sample, spec: DecodeSpec = REFERENCE, *, needed: int | None = None) -> Image.Image:
+    """The sample's first member among `IMAGES`, decoded as `decode` does. Raises BadSample."""
     for suffix in IMAGES:
         if suffix in sample.members:
-            return decode(sample.members[suffix])
+            return decode(sample.members[suffix], spec, needed=needed)
     raise BadSample(f"no image among {', '.join(sorted(sample.members))}")
 
 
-def decode(data: bytes) -> Image.Image:
-    """The image in mode RGB, as `convert("RGB")` makes it (alpha is dropped, EXIF is not followed), like torchvision and open_clip.
+def decode(data: bytes, spec: DecodeSpec = REFERENCE, *, needed: int | None = None) -> Image.Image:
+    """The first frame in mode RGB, as `convert("RGB")` makes it (alpha is dropped, CMYK is inverted), like torchvision and open_clip.
 
-    Raises BadSample: not an image, cut short, or more than 2^26 pixels by its header.
+    Grey of 16 bits keeps its high byte, as Pillow does with colours of 16 bits (open_clip sees such an image all but white).
+    needed: pixels that the shorter side must keep where `decode.backend` may decode a JPEG at a smaller scale; absent: all.
+    Raises BadSample: not an image of `FORMATS`, cut short, or more than `decode.max_pixels` pixels by its header. Which images are bad does
+    not depend on the backend: the reference decides wherever a faster decoder does not like what it sees.
     """
     try:
-        image = Image.open(io.BytesIO(data))
-        if image.width * image.height <= MAX_PIXELS:
-            return image.convert("RGB")
-    except MemoryError:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        width, height = image.size
+        if width * height <= spec.max_pixels:
+            return _upright(_pixels(image, data, spec, needed), image) if spec.exif == "rotate" else _pixels(image, data, spec, needed)
+    except (MemoryError, BadSample):
         raise
+    except UnidentifiedImageError as error:
+        raise BadSample(f"image cannot be decoded (none of {', '.join(FORMATS)})") from error
     except Exception as error:  # the bytes are in memory: whatever Pillow raises (ten classes and counting) is about them
         raise BadSample(f"image cannot be decoded ({type(error).__name__})") from error
-    raise BadSample(f"image of {image.width} x {image.height} pixels is too large")
+    raise BadSample(f"image of {width} x {height} pixels is too large")
+
+
+def _pixels(image: Image.Image, data: bytes, spec: DecodeSpec, needed: int | None) -> Image.Image:
+    """An opened image in RGB, by the backend."""
+    if image.format == "JPEG":
+        if data.count(b"\xff\xda") > MAX_SCANS:
+            raise BadSample(f"image has more than {MAX_SCANS} scans")
+        if spec.backend == "simplejpeg" and image.mode != "CMYK":
+            fast = decode_simplejpeg(data, size=image.size, needed=needed)
+            if fast is not None:
+                return fast
+        elif spec.backend == "pillow_draft" and needed is not None:
+            image.draft(image.mode, (needed, needed))
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    return image.convert("RGB")
+
+
+def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
+    """Turned as the EXIF of the opened image says; as it is where that cannot be read."""
+    try:
+        method = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # broken metadata beside sound pixels: what Pillow raises has no common class
+        method = None
+    return pixels if method is None else pixels.transpose(method)

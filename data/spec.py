@@ -67,15 +67,34 @@ class AugmentSpec:
 class DecodeSpec:
     """How bytes become pixels.
 
-    backend: `pillow` (the reference), `pillow_draft` (JPEG decoded at the smallest M/8 scale that is at least twice what is needed), or
-        `simplejpeg` (the same, without Pillow's decoder). What the last two change in the pixels is in `docs/data.md`.
+    backend: `pillow` (the reference), `pillow_draft` (a JPEG decoded at the smallest 1/2^k scale that leaves twice what is needed), or
+        `simplejpeg` (libjpeg-turbo without Pillow; at the smallest M/8 scale that leaves twice what is needed).
+    resizer: `pillow` (the reference) or `cykooz` (Rust with SIMD: 4 times faster, within one level). What backends and resizers change in
+        the pixels, and what they gain, is in `docs/data.md`.
     exif: `ignore` (as open_clip and big_vision do) or `rotate`.
-    max_pixels: images with more, by their header, are bad samples.
+    max_pixels: images with more, by their header, are bad samples; so are images of which a resized or cropped copy would have more.
     """
 
     backend: str = "pillow"
+    resizer: str = "pillow"
     exif: str = "ignore"
     max_pixels: int = 1 << 26
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SizeScheduleSpec:
+    """Image sizes that change during training: each window of steps has one, drawn evenly by (seed, window), the same on all hosts.
+
+    sizes: sides of square images in pixels. seq_lens: numbers of patches; an image keeps its aspect and gets at most so many of them
+        (NaFlex: Tschannen et al., 2025, section 2.4.2). One of the two is given; each of its values compiles a program of its own.
+    patch_size: pixels; divides the sizes.
+    window: steps that share a size.
+    """
+
+    sizes: tuple[int, ...] = ()
+    seq_lens: tuple[int, ...] = ()
+    patch_size: int = 16
+    window: int = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,6 +124,7 @@ class DataSpec:
     resize_first: whether `resize` also comes before the random crop (pixels), as CLIP trained on images that were resized already.
     preset: name of released weights whose evaluation preprocessing is wanted (`openai_clip`, `siglip`, `siglip2`, `align`,
         `coca_open_clip`, `imagenet`); then `resize` and `interpolation` are the preset's.
+    size_schedule: image sizes that change during training, instead of `image_size`, which evaluation keeps; absent: none.
     text_key: member of the sample with the caption: `txt`, or `json:KEY`.
     text_lengths: lengths to which a batch's captions may be cut when all of them are shorter. Exact for causal text alone. Empty: never.
     max_bad_fraction: share of bad samples above which the run fails, judged after 1,000 draws of the whole job.
@@ -124,6 +144,7 @@ class DataSpec:
     interpolation: str = "bicubic"
     resize_first: int | None = None
     preset: str | None = None
+    size_schedule: SizeScheduleSpec | None = None
     text_key: str = "txt"
     text_lengths: tuple[int, ...] = runtime(())
     max_bad_fraction: float = runtime(0.01)

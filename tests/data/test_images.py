@@ -11,7 +11,8 @@ from diptych.data.decode import decode, image_of
 from diptych.data.sample import Sample
 from diptych.data.order import generator
 from diptych.data.spec import AugmentSpec, DataSpec
-from diptych.data.transforms import augmented, evaluation, prepare, random_box
+from diptych.data.augment import random_box
+from diptych.data.transforms import augmented, evaluation, prepare
 
 SIZES = [(64, 64), (100, 75), (75, 100), (33, 32), (47, 300), (32, 20), (21, 29)]
 
