@@ -66,6 +66,15 @@ def test_tensorboard_reads_the_events_of_a_resumed_run(tmp_path):
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 1.0), (2, 2.0), (3, 3.5), (4, 4.5)]
 
 
+def test_what_was_written_can_be_seen_when_a_checkpoint_is_saved(tmp_path):
+    writer = make_writers(LogSpec(writers=("jsonl", "tensorboard")), tmp_path, resumed_step=0)
+    writer.write(1, {"loss": 2.0})
+    writer.flush()
+    events = EventAccumulator(str(tmp_path / "events")).Reload()
+    assert [event.value for event in events.Scalars("loss")] == [2.0]
+    writer.close()
+
+
 def test_other_processes_write_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "process_index", lambda: 1)
     write_steps(tmp_path, [1], resumed_step=0, spec=LogSpec(writers=("jsonl", "tensorboard")))
