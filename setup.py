@@ -15,7 +15,8 @@ SUBPACKAGES = [
     "launch",
 ]
 
-TEST = ["pytest>=8,<10", "pytest-xdist>=3.6,<4", "tensorboard>=2.18,<3"]
+FAST = ["simplejpeg>=1.9,<2", "cykooz-resizer>=4.0,<5"]
+TEST = [*FAST, "pytest>=8,<10", "pytest-xdist>=3.6,<4", "tensorboard>=2.18,<3"]
 
 setup(
     name="diptych",
@@ -55,6 +56,7 @@ setup(
         "cuda13": ["jax[cuda13]"],
         "plan": ["libtpu"],
         "wandb": ["wandb>=0.19"],
+        "fast": FAST,
         "test": TEST,
         "parity": ["torch==2.13.0", "transformers>=5,<6", "open_clip_torch==3.3.0", "timm>=1.0.15,<2"],
         "dev": [*TEST, "ruff>=0.9", "mypy>=1.15"],
