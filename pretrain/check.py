@@ -7,6 +7,7 @@ from functools import reduce
 from typing import Any
 
 from ..errors import UserError
+from .check_images import check_images
 from .check_parts import check_eval, check_objective, check_text_lengths
 from .spec import Recipe
 
@@ -24,6 +25,10 @@ CHOICES = {
     "data.source": ("webdataset",),
     "data.order": ("auto", "exact", "block"),
     "data.resize": ("shortest", "squash"),
+    "data.interpolation": ("bicubic", "bilinear"),
+    "data.decode.backend": ("pillow", "pillow_draft", "simplejpeg"),
+    "data.decode.resizer": ("pillow", "cykooz"),
+    "data.decode.exif": ("ignore", "rotate"),
     "data.tokenizer.kind": ("clip_bpe", "sentencepiece"),
     "optimizer.name": ("adamw",),
     "optimizer.schedule": ("cosine", "linear", "constant", "rsqrt"),
@@ -42,7 +47,7 @@ NOT_NEGATIVE = (
     *("seed", "model.text.eos_id", "model.text.pad_id", "data.cache_mb", "optimizer.warmup_steps", "optimizer.weight_decay"),
     *("train.scan_unroll", "eval.every"),
 )
-FRACTIONS = ("data.max_bad_fraction", "data.augment.flip")
+FRACTIONS = ("data.max_bad_fraction", "data.augment.flip", "data.augment.colour_jitter_p", "data.augment.grey")
 
 
 def check(recipe: Recipe) -> None:
@@ -51,6 +56,7 @@ def check(recipe: Recipe) -> None:
     _check_model(recipe)
     _check_optimizer(recipe)
     _check_data(recipe)
+    check_images(recipe)
     check_text_lengths(recipe)
     check_objective(recipe)
     check_eval(recipe)
@@ -129,12 +135,6 @@ def _check_data(recipe: Recipe) -> None:
         raise UserError("data.train is empty; accepted are one or more shard patterns, such as shards/train-{00000..00099}.tar")
     if data.tokenizer.kind == "sentencepiece" and data.tokenizer.path is None:
         raise UserError("data.tokenizer.path = none does not go with data.tokenizer.kind = sentencepiece; accepted is the path of a model")
-    low, high = data.augment.crop_scale
-    if not 0 < low <= high <= 1:
-        raise UserError(f"data.augment.crop_scale = {(low, high)} is out of range; accepted are two rising numbers above 0, up to 1")
-    low, high = data.augment.crop_ratio
-    if not 0 < low <= high:
-        raise UserError(f"data.augment.crop_ratio = {(low, high)} is out of range; accepted are two rising numbers above 0")
     mesh = (recipe.mesh.replica, recipe.mesh.fsdp, recipe.mesh.tensor)
     for name, size in zip(("replica", "fsdp", "tensor"), mesh):
         if size < 1 and size != -1:

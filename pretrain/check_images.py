@@ -1,0 +1,78 @@
+"""What must hold of the settings of a recipe that say how images are decoded, augmented and resized."""
+
+from __future__ import annotations
+
+from ..data.decode_fast import check_installed
+from ..data.image_presets import PRESETS
+from ..data.spec import AugmentSpec, SizeScheduleSpec
+from ..errors import UserError
+from .spec import Recipe
+
+PILLOWS_LIMIT = 178_956_970  # pixels above which Pillow itself refuses to open an image
+HIGHEST = (10, 30)  # operations and magnitude of RandAugment
+
+
+def check_images(recipe: Recipe) -> None:
+    """Raises UserError for the first setting of `data` about images that cannot be trained with."""
+    data = recipe.data
+    _check_augment(data.augment)
+    for setting, name in (("data.decode.backend", data.decode.backend), ("data.decode.resizer", data.decode.resizer)):
+        check_installed(name, setting=setting)
+    if not 0 < data.decode.max_pixels <= PILLOWS_LIMIT:
+        raise UserError(f"data.decode.max_pixels = {data.decode.max_pixels} is out of range; accepted is 1 to {PILLOWS_LIMIT}")
+    if data.preset is not None:
+        _check_preset(recipe, data.preset)
+    if data.size_schedule is not None:
+        _check_schedule(data.size_schedule, patch_size=recipe.model.image.patch_size)
+
+
+def _check_preset(recipe: Recipe, name: str) -> None:
+    """The preset exists, and the model normalises pixels as its weights expect."""
+    if name not in PRESETS:
+        raise UserError(f"data.preset = {name!r} is unknown; accepted is {' or '.join(PRESETS)}, or none")
+    image, preset = recipe.model.image, PRESETS[name]
+    for setting, value, wanted in (("mean", image.mean, preset.mean), ("std", image.std, preset.std)):
+        if value != wanted:
+            raise UserError(f"model.image.{setting} = {value} does not go with data.preset = {name}; accepted is {wanted}")
+
+
+def _check_augment(augment: AugmentSpec) -> None:
+    low, high = augment.crop_scale
+    if not 0 < low <= high <= 1:
+        raise UserError(f"data.augment.crop_scale = {(low, high)} is out of range; accepted are two rising numbers above 0, up to 1")
+    low, high = augment.crop_ratio
+    if not 0 < low <= high < float("inf"):
+        raise UserError(f"data.augment.crop_ratio = {(low, high)} is out of range; accepted are two rising numbers above 0")
+    jitter = augment.colour_jitter
+    if not all(0 <= strength < float("inf") for strength in jitter) or jitter[3] > 0.5:
+        raise UserError(f"data.augment.colour_jitter = {jitter} is out of range; accepted are four numbers from 0, the last up to 0.5")
+    if augment.randaugment is not None:
+        operations, magnitude = augment.randaugment
+        if not (1 <= operations <= HIGHEST[0] and 0 <= magnitude <= HIGHEST[1]):
+            raise UserError(
+                f"data.augment.randaugment = {augment.randaugment} is out of range; "
+                f"accepted are 1 to {HIGHEST[0]} operations and a magnitude of 0 to {HIGHEST[1]}"
+            )
+
+
+def _check_schedule(schedule: SizeScheduleSpec, *, patch_size: int) -> None:
+    if bool(schedule.sizes) == bool(schedule.seq_lens):
+        raise UserError(
+            f"data.size_schedule has sizes = {schedule.sizes} and seq_lens = {schedule.seq_lens}; accepted is one of the two, with values"
+        )
+    for name, value in (("patch_size", schedule.patch_size), ("window", schedule.window)):
+        if value < 1:
+            raise UserError(f"data.size_schedule.{name} = {value} is out of range; accepted is a number above 0")
+    if schedule.patch_size != patch_size:
+        raise UserError(
+            f"data.size_schedule.patch_size = {schedule.patch_size} differs from model.image.patch_size = {patch_size}; "
+            f"accepted is {patch_size}"
+        )
+    if any(size < 1 or size % schedule.patch_size for size in schedule.sizes):
+        raise UserError(f"data.size_schedule.sizes = {schedule.sizes} has no multiples of {schedule.patch_size}; accepted are multiples")
+    if any(length < 1 for length in schedule.seq_lens):
+        raise UserError(f"data.size_schedule.seq_lens = {schedule.seq_lens} is out of range; accepted are numbers above 0")
+    raise UserError(
+        f"data.size_schedule.{'sizes' if schedule.sizes else 'seq_lens'} = {schedule.sizes or schedule.seq_lens} needs an image tower that "
+        "takes images of several sizes, which model.image describes none of yet; accepted is data.size_schedule = none"
+    )
