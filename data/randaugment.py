@@ -41,11 +41,9 @@ def strength(name: str, magnitude: int, size: tuple[int, int]) -> float:
     }.get(name, (0.0, 0.0))
     if name == "Posterize":
         return 8 - round(magnitude / (STEPS / 4))
-    step = np.float32((np.float32(last) - np.float32(first)) / np.float32(STEPS))
-    # torch.linspace counts from the nearer end
-    from_end = magnitude >= BINS // 2
-    value = np.float32(last) - step * np.float32(STEPS - magnitude) if from_end else np.float32(first) + step * np.float32(magnitude)
-    return float(value)
+    step = float((np.float32(last) - np.float32(first)) / np.float32(STEPS))
+    # torch.linspace counts from the nearer end, by fused multiply-adds: rounded to float32 once
+    return float(np.float32(float(np.float32(last)) - step * (STEPS - magnitude) if magnitude >= BINS // 2 else first + step * magnitude))
 
 
 def apply(image: Image.Image, name: str, argument: float) -> Image.Image:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from diptych.data.augment import random_box
 from diptych.data.bad import BadSample
 from diptych.data.decode import decode, image_of
-from diptych.data.sample import Sample
 from diptych.data.order import generator
+from diptych.data.sample import Sample
 from diptych.data.spec import AugmentSpec, DataSpec
-from diptych.data.augment import random_box
 from diptych.data.transforms import augmented, evaluation, prepare
 
 SIZES = [(64, 64), (100, 75), (75, 100), (33, 32), (47, 300), (32, 20), (21, 29)]
