@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -103,7 +104,8 @@ def build(cls: type[T], values: Mapping[str, Any], *, path: str = "") -> T:
     """`values` (nested mappings, lists, scalars) as an instance of the frozen dataclass `cls`; absent fields take their default.
 
     Lists become tuples, mappings FrozenMapping, integers floats where a float is asked for.
-    Raises UserError that names the full path of an unknown key (and the nearest known one) or of a value of the wrong type.
+    Raises UserError that names the full path of an unknown key (and the nearest known one), of a value of the wrong type, or of a number
+    that is not finite.
     """
     if not isinstance(values, Mapping):
         raise wrong_type(path or cls.__name__, values, cls)
@@ -133,11 +135,20 @@ def _convert(kind: Any, value: Any, *, path: str, said: Any) -> Any:
         return FrozenMapping({key: convert(typing.get_args(kind)[1], item, path=_join(path, key)) for key, item in value.items()})
     if typing.get_origin(kind) is tuple:
         return _tuple(kind, value, path=path, said=said)
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
+    if type(value) is not kind and not (kind is float and type(value) is int):
         raise wrong_type(path, value, said)
-    return value
+    return _finite(value, path=path) if kind is float else value
+
+
+def _finite(value: float, *, path: str) -> float:
+    """The number as a float; UserError for nan and inf, which no setting means, and for an integer that is more than floats hold."""
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if math.isfinite(number):
+        return number
+    raise UserError(f"{path} = {value} is out of range; accepted is a finite number")
 
 
 def _tuple(kind: Any, value: Any, *, path: str, said: Any) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..overrides import parse_override, show, split
+from ..pretrain.recipe_file import call
 from ..pretrain.spec import Recipe
 
 LONGEST_NAME = 100
@@ -59,7 +60,7 @@ def declared(module: ModuleType) -> list[dict[str, Any]]:
     """What the recipe's `sweep()` asks for: `{path: [values]}` is a cross product, a list of `{path: value}` the points themselves."""
     if not hasattr(module, "sweep"):
         return [{}]
-    asked = module.sweep()
+    asked = call(module, "sweep")
     if isinstance(asked, Mapping) and all(isinstance(values, (list, tuple)) for values in asked.values()):
         return cross({path: [typed(path, show(value)) for value in values] for path, values in asked.items()})
     if isinstance(asked, (list, tuple)) and all(isinstance(point, Mapping) for point in asked):

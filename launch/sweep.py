@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Stopped
-from ..pretrain.recipe import load_module, load_recipe
+from ..pretrain.recipe import load_recipe
+from ..pretrain.recipe_file import load_module
 from ..pretrain.results import drop_result, read_result, write_json
 from ..pretrain.run_folder import check_identity, read_run
 from ..pretrain.spec import Recipe

@@ -18,6 +18,7 @@ from ..errors import UserError
 from ..schema import to_dict
 from ..sharding.mesh import make_mesh
 from ..sharding.spec import MeshSpec
+from .check_devices import check_devices
 from .checkpoint import check_same_tokenizer, choose_step, restore_params
 from .encode import Encoders, Params, make_encoders
 from .evaluators.evaluator import Evaluator, Task
@@ -25,7 +26,6 @@ from .evaluators.registry import EVALUATORS
 from .job import Job
 from .learner import Learner, make_learner
 from .metrics_table import COLUMNS, metrics_rows
-from .recipe import check_devices
 from .results import numbers, write_json
 from .run_folder import read_recipe
 from .spec import EvalTaskSpec, Recipe

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
-import inspect
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import ml_collections
 
-from .. import configs
 from ..errors import UserError
-from ..overrides import Override, parse_override
-from ..schema import build, identity
+from ..overrides import Override, kind_at, parse_override
+from ..schema import build, identity, wrong_type
 from .check import check
-from .check_devices import check_devices
-from .check_parts import check_tokenizer
+from .recipe_file import get_config, load_module
 from .spec import Recipe
-
-__all__ = ["check", "check_devices", "check_tokenizer", "identity_hash", "load_module", "load_recipe", "run_identity"]
 
 DECAYING = ("cosine", "linear")
 
@@ -42,53 +33,24 @@ def load_recipe(config: str, overrides: Sequence[str] = ()) -> Recipe:
     try:
         plain = values.to_dict()
     except ml_collections.config_dict.RequiredValueError as error:
-        raise UserError(f"--config = {config} leaves a required value open: {error}") from None
+        raise UserError(f"--config = {config} leaves a required value open ({error}); accepted is a value for it") from None
+    except (ArithmeticError, TypeError, ValueError) as error:  # of a lazy reference, which is computed here
+        raise UserError(f"--config = {config} refers to a value that cannot be computed ({error}); accepted are values that can") from error
     recipe = build(Recipe, {"name": config.partition(":")[0].rpartition("/")[2].removesuffix(".py"), **plain})
     check(recipe)
     return recipe
 
 
-def load_module(config: str) -> tuple[ModuleType, str]:
-    """The Python module of a recipe, and what follows the first colon."""
-    name, _, arg = config.partition(":")
-    if name.endswith(".py"):
-        return load_file(Path(name)), arg
-    if name not in configs.names():
-        raise UserError(f"--config = {name} is not a recipe; accepted are {', '.join(configs.names())}, or the path of a .py file")
-    return importlib.import_module(f"{configs.__name__}.{name}"), arg
-
-
-def load_file(path: Path) -> ModuleType:
-    """Runs a recipe file of the user's."""
-    if not path.is_file():
-        raise UserError(f"--config = {path} is not there; accepted are a file with get_config(), or one of {', '.join(configs.names())}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not hasattr(module, "get_config"):
-        raise UserError(f"--config = {path} has no get_config; accepted is a file with get_config(arg='') that returns a ConfigDict")
-    return module
-
-
-def get_config(module: ModuleType, arg: str, *, config: str) -> ml_collections.ConfigDict:
-    """What the recipe's `get_config` returns, as a ConfigDict that may be added to."""
-    takes_arg = bool(inspect.signature(module.get_config).parameters)
-    if arg and not takes_arg:
-        raise UserError(f"--config = {config} gives an argument, but this recipe's get_config() takes none")
-    values = module.get_config(arg) if takes_arg else module.get_config()
-    if not isinstance(values, ml_collections.ConfigDict):
-        raise UserError(f"--config = {config} returns a {type(values).__name__} from get_config; accepted is an ml_collections.ConfigDict")
-    return values
-
-
 def apply(values: ml_collections.ConfigDict, override: Override) -> None:
     """Sets one value; groups on the way to it that are absent or None are made."""
     *parents, last = override.keys
-    for key in parents:
+    for depth, key in enumerate(parents, start=1):
         if values.get(key) is None:
             put(values, key, ml_collections.ConfigDict())
         values = values[key]
+        if not isinstance(values, ml_collections.ConfigDict):
+            path = ".".join(parents[:depth])
+            raise wrong_type(path, values, kind_at(path, Recipe))
     put(values, last, override.value)
 
 

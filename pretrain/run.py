@@ -16,13 +16,14 @@ from ..data.tokenizers import Tokenizer, load_tokenizer
 from ..errors import UserError
 from ..sharding.layouts import is_layout
 from ..sharding.mesh import make_mesh
+from .check_devices import check_devices
+from .check_parts import check_tokenizer
 from .checkpoint import Checkpoints
 from .evaluate import Evaluation, make_evaluation
 from .feed import local_slots
 from .job import Job
 from .learner import Learner, make_learner
 from .optimizer import make_optimizer
-from .recipe import check_devices, check_tokenizer
 from .run_folder import check_identity
 from .spec import Recipe
 from .state import TrainState, initial_state, state_layouts, state_shapes

@@ -72,6 +72,9 @@ def test_defaults_are_immutable_too():
         ({"weights": [1.0]}, "weights = [1.0] has the wrong type; accepted is names with numbers"),
         ({"weights": {"a": "b"}}, "weights.a = 'b' has the wrong type; accepted is a number"),
         ({"inner": 3}, "inner = 3 has the wrong type; accepted is a group of settings (depth, rate, names, place)"),
+        ({"inner": {"rate": float("nan")}}, "inner.rate = nan is out of range; accepted is a finite number"),
+        ({"pair": [0.0, float("-inf")]}, "pair[1] = -inf is out of range; accepted is a finite number"),
+        ({"weights": {"a": 10**400}}, f"weights.a = {10**400} is out of range; accepted is a finite number"),
     ],
 )
 def test_wrong_values_are_answered_in_one_sentence(values, sentence):

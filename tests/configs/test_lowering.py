@@ -5,9 +5,10 @@ import dataclasses
 import jax
 import pytest
 
+from diptych.pretrain.check_devices import check_devices
 from diptych.pretrain.learner import make_learner
 from diptych.pretrain.lowering import lower_step
-from diptych.pretrain.recipe import check_devices, load_recipe
+from diptych.pretrain.recipe import load_recipe
 from diptych.sharding.layouts import is_layout, named_leaves
 from diptych.sharding.mesh import abstract_mesh
 

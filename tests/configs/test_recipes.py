@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from diptych import configs
-from diptych.pretrain.recipe import check_devices, load_recipe
+from diptych.pretrain.check_devices import check_devices
+from diptych.pretrain.recipe import load_recipe
 
 RECIPES = ("clip_emoji", "clip_vit_b16", "clip_vit_b32", "clip_vit_l14", "coca_vit_b32", "quickstart", "siglip_vit_b16")
 

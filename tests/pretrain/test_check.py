@@ -1,7 +1,9 @@
 import pytest
 
 from diptych.errors import UserError
-from diptych.pretrain.recipe import check_devices, check_tokenizer, load_recipe
+from diptych.pretrain.check_devices import check_devices
+from diptych.pretrain.check_parts import check_tokenizer
+from diptych.pretrain.recipe import load_recipe
 from diptych.sharding.spec import MeshSpec
 
 EMOJI, SIGLIP, COCA = "clip_emoji", "siglip_vit_b16", "coca_vit_b32"
