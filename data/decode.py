@@ -48,7 +48,8 @@ def decode(data: bytes, spec: DecodeSpec = REFERENCE, *, needed: int | None = No
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         width, height = image.size
         if width * height <= spec.max_pixels:
-            return _upright(_pixels(image, data, spec, needed), image) if spec.exif == "rotate" else _pixels(image, data, spec, needed)
+            pixels = _pixels(image, data, spec, needed)
+            return _upright(pixels, image) if spec.exif == "rotate" else pixels
     except (MemoryError, BadSample):
         raise
     except UnidentifiedImageError as error:
@@ -69,6 +70,16 @@ def _pixels(image: Image.Image, data: bytes, spec: DecodeSpec, needed: int | Non
                 return fast
         elif spec.backend == "pillow_draft" and needed is not None:
             image.draft(image.mode, (needed, needed))
+    return _rgb(image)
+
+
+def to_rgb(image: Image.Image, *, exif: str = "ignore") -> Image.Image:
+    """An image that someone opened, in RGB as `decode` makes it. Raises OSError."""
+    pixels = _rgb(image)
+    return _upright(pixels, image) if exif == "rotate" else pixels
+
+
+def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     return image.convert("RGB")

@@ -32,7 +32,8 @@ class Origin:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExportConfig:
-    """image_size, resize: the evaluation transform (`data/transforms.py`); mean and std are in `model.image`.
+    """image_size, resize, interpolation, resize_size: the evaluation transform (`data/transforms.py`: `evaluation`), a preset's in full;
+    mean and std are in `model.image`. exif: as in `DecodeSpec`.
 
     tokenizer: its kind; tokenizer_file: its file in the folder; the context length is `model.text.context_length`.
     """
@@ -40,6 +41,9 @@ class ExportConfig:
     model: ModelSpec
     image_size: int
     resize: str
+    interpolation: str = "bicubic"
+    resize_size: int | None = None
+    exif: str = "ignore"
     tokenizer: str
     tokenizer_file: str
     origin: Origin

@@ -54,8 +54,8 @@ class Encoder:
 
         Raises UserError that names an image that cannot be read.
         """
-        found, size, resize = as_list(images), self.config.image_size, self.config.resize
-        return self._encode(self._image, len(found), lambda start, stop: load_images(found[start:stop], size=size, resize=resize))
+        found = as_list(images)
+        return self._encode(self._image, len(found), lambda start, stop: load_images(found[start:stop], self.config))
 
     def encode_text(self, texts: str | Sequence[str]) -> np.ndarray:
         """Texts -> float32[B, E] of unit length; what is longer than the context is cut."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from ...data.image_presets import preprocessing
 from ...data.tokenizers import Tokenizer, load_tokenizer
 from ...errors import UserError
 from ...sharding.layouts import named_leaves
@@ -59,10 +60,14 @@ def write(
     folder: Path, recipe: Recipe, *, tokenizer: Tokenizer, origin: Origin, weights: dict[str, np.ndarray], metrics: str, name: str
 ) -> None:
     """All files of the model. Reads nothing: an OSError in here is that of `--out`."""
+    images = preprocessing(recipe.data)
     config = ExportConfig(
         model=recipe.model,
-        image_size=recipe.data.image_size,
-        resize=recipe.data.resize,
+        image_size=images.size,
+        resize=images.resize,
+        interpolation=images.interpolation,
+        resize_size=images.resize_size,
+        exif=recipe.data.decode.exif,
         tokenizer=recipe.data.tokenizer.kind,
         tokenizer_file=tokenizer.save(folder).name,
         origin=origin,

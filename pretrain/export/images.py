@@ -11,9 +11,11 @@ import numpy as np
 from PIL import Image
 
 from ...data.bad import BadSample
-from ...data.decode import decode
+from ...data.decode import decode, to_rgb
+from ...data.spec import DecodeSpec
 from ...data.transforms import evaluation
 from ...errors import UserError
+from .config import ExportConfig
 
 ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray
 ACCEPTED = "accepted are paths, PIL images and uint8 arrays [H, W, 3]"
@@ -26,12 +28,21 @@ def as_list(images: ImageLike | Sequence[ImageLike]) -> list[ImageLike]:
     return list(images)
 
 
-def load_images(images: Sequence[ImageLike], *, size: int, resize: str) -> np.ndarray:
-    """uint8[B, size, size, 3] by the evaluation transform; UserError names an image that cannot be read."""
+def load_images(images: Sequence[ImageLike], config: ExportConfig) -> np.ndarray:
+    """uint8[B, S, S, 3] by the model's evaluation transform; UserError names an image that cannot be read."""
 
     def one(index: int) -> np.ndarray:
         try:
-            return np.asarray(evaluation(open_image(images[index]), size=size, resize=resize))
+            image = open_image(images[index], DecodeSpec(exif=config.exif))
+            return np.asarray(
+                evaluation(
+                    image,
+                    size=config.image_size,
+                    resize=config.resize,
+                    interpolation=config.interpolation,
+                    resize_size=config.resize_size,
+                )
+            )
         except OSError as error:
             raise UserError(f"image {_name(images, index)} cannot be read ({error.strerror or error}); {ACCEPTED}") from None
         except BadSample as error:
@@ -41,16 +52,16 @@ def load_images(images: Sequence[ImageLike], *, size: int, resize: str) -> np.nd
         return np.stack(list(threads.map(one, range(len(images)))))
 
 
-def open_image(image: ImageLike) -> Image.Image:
+def open_image(image: ImageLike, spec: DecodeSpec) -> Image.Image:
     """The image in RGB, as training decodes it. Raises OSError and BadSample."""
     if isinstance(image, Image.Image):
-        return image.convert("RGB")
+        return to_rgb(image, exif=spec.exif)
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
             raise BadSample(f"an array {image.dtype}{list(image.shape)}")
         return Image.fromarray(image)
     if isinstance(image, (str, os.PathLike)):
-        return decode(Path(image).read_bytes())
+        return decode(Path(image).read_bytes(), spec)
     raise BadSample(f"a {type(image).__name__}")
 
 
