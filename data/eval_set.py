@@ -19,7 +19,7 @@ from .sample import Sample
 from .samples import MIB
 from .spec import DataSpec
 from .text import text_of
-from .transforms import evaluation
+from .transforms import by_reference, evaluated
 
 LOG = logging.getLogger("diptych.data")
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class EvalSet:
 
     def __init__(self, patterns: Sequence[str], *, spec: DataSpec, setting: str):
         """setting: the path in the recipe of `patterns`, for messages. Raises UserError as `index_shards` does; reads headers alone."""
-        self._spec, self._setting = spec, setting
+        self._spec, self._setting = by_reference(spec), setting
         self._index = index_shards(patterns, setting=setting)
         self._cache = BoundedCache[np.ndarray](spec.cache_mb * MIB)
 
@@ -82,7 +82,7 @@ class EvalSet:
         return image if image is not None else self._decoded(sample, self._index.read(sample))
 
     def _decoded(self, sample: int, raw: Sample) -> np.ndarray:
-        image = np.asarray(evaluation(image_of(raw), size=self._spec.image_size, resize=self._spec.resize))
+        image = np.asarray(evaluated(image_of(raw, self._spec.decode), self._spec))
         self._cache.put(sample, image, size=image.nbytes)
         return image
 

@@ -14,7 +14,7 @@ from .index import Index
 from .spec import DataSpec
 from .text import text_of
 from .tokenizers import Tokenizer
-from .transforms import prepare
+from .transforms import needed_side, prepare
 
 MIB = 1 << 20
 PIXEL_BYTES = 4  # Pillow keeps RGB in four
@@ -34,7 +34,7 @@ class TrainSamples:
 
     def __init__(self, spec: DataSpec, *, index: Index, tokenizer: Tokenizer, context_length: int):
         self.bad = BadSamples(max_fraction=spec.max_bad_fraction)
-        self._spec, self._index = spec, index
+        self._spec, self._index, self._needed_side = spec, index, needed_side(spec)
         self._tokenizer, self._context_length = tokenizer, context_length
         self._cache = BoundedCache[Loaded](spec.cache_mb * MIB)
 
@@ -50,7 +50,7 @@ class TrainSamples:
     def _load(self, sample: int) -> Loaded | None:
         raw = self._index.read(sample)
         try:
-            image = prepare(image_of(raw), self._spec)
+            image = prepare(image_of(raw, self._spec.decode, needed=self._needed_side), self._spec)
             ids = self._tokenizer([text_of(raw, self._spec.text_key)], self._context_length)[0]
         except BadSample as bad:
             self.bad.bad(raw.shard, raw.key, bad.reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -51,6 +52,11 @@ def evaluated(image: Image.Image, spec: DataSpec) -> Image.Image:
         resize_size=found.resize_size,
         resizer=spec.decode.resizer,
     )
+
+
+def by_reference(spec: DataSpec) -> DataSpec:
+    """The settings with the reference decoder and resizer: evaluation takes them, so that its numbers do not depend on either."""
+    return dataclasses.replace(spec, decode=dataclasses.replace(spec.decode, backend="pillow", resizer="pillow"))
 
 
 def prepare(image: Image.Image, spec: DataSpec) -> Image.Image:
