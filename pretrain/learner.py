@@ -55,7 +55,8 @@ class Learner:
     def dense_loss(self, params: Any, batch: Mapping[str, jax.Array], *, axes: Axes = DENSE) -> tuple[jax.Array, Mapping[str, jax.Array]]:
         """Loss f32[] and metrics; with the default `axes` the definition on one device."""
         learner = nnx.merge(self.graph, axes.vary(params))
-        output: TermOutput = learner.objective(learner.model(batch, axes=axes), batch, axes=axes)
+        with self.compute.full_products():
+            output: TermOutput = learner.objective(learner.model(batch, axes=axes), batch, axes=axes)
         return output.loss, output.metrics
 
     def loss(self, params: Any, batch: Mapping[str, jax.Array]) -> tuple[jax.Array, Mapping[str, jax.Array]]:
@@ -77,7 +78,8 @@ class Learner:
         axes, rows = mesh_axes(self.mesh), batch_layout(self.mesh)
 
         def local(params: Any, inputs: jax.Array) -> jax.Array:
-            return encoder(nnx.merge(self.graph, params).model, axes)(inputs)
+            with self.compute.full_products():
+                return encoder(nnx.merge(self.graph, params).model, axes)(inputs)
 
         return jax.shard_map(local, in_specs=(self.layouts, rows), out_specs=rows)(params, inputs)
 

@@ -48,13 +48,13 @@ class Axes:
         return jax.tree.map(one, params) if self.data else params
 
     def whole(self, weights: Any, layouts: Any, *, dtype: jnp.dtype) -> Any:
-        """Weights in `dtype`, gathered over fsdp wherever their layout shards them; its transpose is a reduce-scatter.
+        """Weights, gathered over fsdp wherever their layout shards them; its transpose is a reduce-scatter.
 
-        The cast comes first: it halves the bytes on the wire in bfloat16.
+        Matrices in `dtype`: the cast comes first, which halves the bytes on the wire in bfloat16. Vectors (norms and biases) as they are.
         """
 
         def one(w: jax.Array, layout: P) -> jax.Array:
-            w = w.astype(dtype)
+            w = w.astype(dtype) if w.ndim > 1 else w
             sharded = [dimension for dimension, axes in enumerate(layout) if self.fsdp in axes_of(axes)]
             return lax.all_gather(w, self.fsdp, axis=sharded[0], tiled=True) if self.fsdp and sharded else w
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,10 @@ class Compute:
     dtype: jnp.dtype = jnp.float32
     remat: str = "none"
     scan_unroll: int = 1
+
+    def full_products(self) -> contextlib.AbstractContextManager[Any]:
+        """In its scope the products of float32 towers are float32 ones: left to themselves TPUs take bfloat16 passes, and GPUs TF32."""
+        return jax.default_matmul_precision("highest") if self.dtype == jnp.float32 else contextlib.nullcontext()
 
     def checkpoint(self, body: Callable) -> Callable:
         """`body` with the residuals that `remat` says are kept."""

@@ -11,6 +11,7 @@ from flax import nnx
 from ...sharding.axes import Axes
 from ..spec import ImageTowerSpec
 from .blocks import Block, Compute, Stack
+from .float32_sums import add, repeat
 from .layers import LayerNorm
 from .parameters import block_init, gathered, gathered_weight, normal, parameter, uniform, xavier, zeros
 from .pooling import AttentionalPool, MapPool, TowerOutput
@@ -97,11 +98,10 @@ class ImageTower(nnx.Module):
         x = patches(images.astype(jnp.float32) * scale + shift, self.spec.patch_size).astype(self.compute.dtype)
         x = x @ gathered_weight(self.patch, axes=axes, dtype=self.compute.dtype)
         if self.patch_bias is not None:
-            x = x + self.patch_bias[...].astype(x.dtype)
+            x = add(x, self.patch_bias[...])
         if self.class_token is not None:
-            token = jnp.broadcast_to(self.class_token[...].astype(x.dtype), (x.shape[0], 1, x.shape[-1]))
-            x = jnp.concatenate([token, x], axis=1)
-        x = x + gathered_weight(self.position, axes=axes, dtype=self.compute.dtype)
+            x = jnp.concatenate([repeat(self.class_token[...][None], like=x), x], axis=1)
+        x = add(x, gathered_weight(self.position, axes=axes, dtype=jnp.float32))
         return x if self.norm_first is None else self.norm_first(x)
 
 

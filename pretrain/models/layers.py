@@ -12,6 +12,7 @@ from flax import nnx
 
 from ...sharding.axes import Axes
 from .activations import ACTIVATIONS
+from .float32_sums import add
 from .parameters import BlockInit, Initializer, ones, parameter, zeros
 
 
@@ -28,7 +29,7 @@ class LayerNorm(nnx.Module):
         wide = x.astype(jnp.float32)
         centred = wide - wide.mean(-1, keepdims=True)
         variance = jnp.square(centred).mean(-1, keepdims=True)
-        y = centred * jax.lax.rsqrt(variance + self.eps) * self.scale[...].astype(jnp.float32) + self.bias[...].astype(jnp.float32)
+        y = centred * jax.lax.rsqrt(variance + self.eps) * self.scale[...] + self.bias[...]
         return y.astype(x.dtype)
 
 
@@ -58,15 +59,15 @@ class SelfAttention(nnx.Module):
 
     def __call__(self, x: jax.Array, *, axes: Axes, mask: jax.Array | None = None) -> jax.Array:
         """f[B, N, D] -> f[B, N, D]."""
-        q, k, v = self._split(x @ self.qkv[...] + self.qkv_bias[...], 3)
+        q, k, v = self._split(add(x @ self.qkv[...], self.qkv_bias[...]), 3)
         return self._merge(attend(q, k, v, mask=mask), axes)
 
     def at(self, row: jax.Array, x: jax.Array, *, axes: Axes, mask: jax.Array | None = None) -> jax.Array:
         """The output for one query a sample: row f[B, 1, D], x f[B, N, D] -> f[B, 1, D]."""
         weights = self.qkv[...].reshape(x.shape[-1], -1, 3, self.head_dim)
         biases = self.qkv_bias[...].reshape(-1, 3, self.head_dim)
-        q = row @ weights[:, :, 0].reshape(x.shape[-1], -1) + biases[:, 0].reshape(-1)
-        k, v = self._split(x @ weights[:, :, 1:].reshape(x.shape[-1], -1) + biases[:, 1:].reshape(-1), 2)
+        q = add(row @ weights[:, :, 0].reshape(x.shape[-1], -1), biases[:, 0].reshape(-1))
+        k, v = self._split(add(x @ weights[:, :, 1:].reshape(x.shape[-1], -1), biases[:, 1:].reshape(-1)), 2)
         return self._merge(attend(self._split(q, 1)[0], k, v, mask=mask), axes)
 
     def _split(self, columns: jax.Array, parts: int) -> tuple[jax.Array, ...]:
@@ -74,7 +75,7 @@ class SelfAttention(nnx.Module):
         return tuple(heads[:, :, :, part] for part in range(parts))
 
     def _merge(self, heads: jax.Array, axes: Axes) -> jax.Array:
-        return axes.total(heads.reshape(*heads.shape[:2], -1) @ self.out[...]) + self.out_bias[...]
+        return add(axes.total(heads.reshape(*heads.shape[:2], -1) @ self.out[...]), self.out_bias[...])
 
 
 class CrossAttention(nnx.Module):
@@ -93,11 +94,11 @@ class CrossAttention(nnx.Module):
 
     def __call__(self, x: jax.Array, context: jax.Array, *, axes: Axes) -> jax.Array:
         """f[B, Q, D], f[B, N, C] -> f[B, Q, D]."""
-        q = self._heads(x @ self.query[...] + self.query_bias[...])
-        k = self._heads(context @ self.key[...] + self.key_bias[...])
-        v = self._heads(context @ self.value[...] + self.value_bias[...])
+        q = self._heads(add(x @ self.query[...], self.query_bias[...]))
+        k = self._heads(add(context @ self.key[...], self.key_bias[...]))
+        v = self._heads(add(context @ self.value[...], self.value_bias[...]))
         heads = attend(q, k, v)
-        return axes.total(heads.reshape(*heads.shape[:2], -1) @ self.out[...]) + self.out_bias[...]
+        return add(axes.total(heads.reshape(*heads.shape[:2], -1) @ self.out[...]), self.out_bias[...])
 
     def _heads(self, columns: jax.Array) -> jax.Array:
         return columns.reshape(*columns.shape[:2], -1, self.head_dim)
@@ -115,5 +116,5 @@ class Mlp(nnx.Module):
 
     def __call__(self, x: jax.Array, *, axes: Axes) -> jax.Array:
         """Applied to every token alone."""
-        hidden = ACTIVATIONS[self.activation](x @ self.up[...] + self.up_bias[...])
-        return axes.total(hidden @ self.down[...]) + self.down_bias[...]
+        hidden = ACTIVATIONS[self.activation](add(x @ self.up[...], self.up_bias[...]))
+        return add(axes.total(hidden @ self.down[...]), self.down_bias[...])

@@ -103,11 +103,11 @@ def block_init(preset: str, *, width: int, mlp_dim: int, depth: int) -> BlockIni
 
 
 def gathered(module: Module, *, axes: Axes, dtype: jnp.dtype) -> Module:
-    """The module with its weights in `dtype` and whole over fsdp, for use here and now."""
+    """The module with its matrices in `dtype` and whole over fsdp, for use here and now."""
     graph, state = nnx.split(module)
     return nnx.merge(graph, axes.whole(nnx.as_pure(state), layouts_of(state), dtype=dtype))
 
 
 def gathered_weight(weight: nnx.Param, *, axes: Axes, dtype: jnp.dtype) -> jax.Array:
-    """One parameter in `dtype`, whole over fsdp."""
+    """One matrix in `dtype`, whole over fsdp."""
     return axes.whole(weight[...], jax.P(*weight.get_metadata("out_sharding")), dtype=dtype)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ...sharding.axes import Axes
+from .float32_sums import repeat
 from .layers import CrossAttention, LayerNorm, Mlp
 from .parameters import BlockInit, normal, parameter, xavier
 
@@ -37,8 +38,7 @@ class MapPool(nnx.Module):
 
     def __call__(self, x: jax.Array, *, axes: Axes) -> jax.Array:
         """f[B, N, D] -> f[B, D]."""
-        probe = jnp.broadcast_to(self.probe[...][None], (x.shape[0], 1, x.shape[-1]))
-        y = self.attention(probe, x, axes=axes)
+        y = self.attention(repeat(self.probe[...], like=x), x, axes=axes)
         return (y + self.mlp(self.norm(y), axes=axes))[:, 0]
 
 
@@ -56,6 +56,5 @@ class AttentionalPool(nnx.Module):
 
     def __call__(self, x: jax.Array, *, axes: Axes) -> jax.Array:
         """f[B, N, D] -> f[B, queries, output_width]."""
-        query = self.norm_query(self.query[...])
-        query = jnp.broadcast_to(query[None], (x.shape[0], *query.shape))
+        query = repeat(self.norm_query(self.query[...]), like=x)
         return self.attention(query, self.norm_context(x), axes=axes)

@@ -9,14 +9,16 @@ from flax import nnx
 from ...sharding.axes import Axes
 from ..spec import TextTowerSpec
 from .blocks import Block, Compute, Stack
+from .float32_sums import add, look_up, repeat
 from .layers import LayerNorm
 from .parameters import block_init, gathered_weight, normal, parameter, zeros
 from .pooling import TowerOutput, token_at
 
 
 def end_positions(tokens: jax.Array, eos_id: int) -> jax.Array:
-    """The place of the first `eos_id`: i32[B, T] -> i32[B]."""
-    return jnp.argmax(tokens == eos_id, axis=1)
+    """The place of the first `eos_id`, the last place where there is none: i32[B, T] -> i32[B]."""
+    ends = tokens == eos_id
+    return jnp.where(ends.any(1), jnp.argmax(ends, axis=1), tokens.shape[1] - 1)
 
 
 def causal_mask(length: int) -> jax.Array:
@@ -62,15 +64,15 @@ class TextTower(nnx.Module):
         """f[B, D] -> f[B, E]."""
         if self.projection is not None:
             pooled = pooled @ gathered_weight(self.projection, axes=axes, dtype=self.compute.dtype)
-        return pooled if self.projection_bias is None else pooled + self.projection_bias[...].astype(pooled.dtype)
+        return pooled if self.projection_bias is None else add(pooled, self.projection_bias[...])
 
     def _embed(self, tokens: jax.Array, axes: Axes) -> jax.Array:
-        x = gathered_weight(self.embedding, axes=axes, dtype=self.compute.dtype)[tokens]
-        position = gathered_weight(self.position, axes=axes, dtype=self.compute.dtype)
+        position = gathered_weight(self.position, axes=axes, dtype=jnp.float32)
+        x = look_up(gathered_weight(self.embedding, axes=axes, dtype=self.compute.dtype), tokens)
+        x = add(x, position[: tokens.shape[1]])
         if self.cls_token is None:
-            return x + position[: tokens.shape[1]]
-        token = jnp.broadcast_to(self.cls_token[...].astype(x.dtype), (x.shape[0], 1, x.shape[-1]))
-        return jnp.concatenate([x + position[: tokens.shape[1]], token + position[-1]], axis=1)
+            return x
+        return jnp.concatenate([x, repeat((self.cls_token[...] + position[-1])[None], like=x)], axis=1)
 
     def _row(self, x: jax.Array, tokens: jax.Array) -> jax.Array:
         if self.spec.pool == "eos":

@@ -9,6 +9,7 @@ from flax import nnx
 from diptych.pretrain.models.activations import ACTIVATIONS, gelu
 from diptych.pretrain.models.blocks import Compute
 from diptych.pretrain.models.dual_encoder import build_model
+from diptych.pretrain.models.text_tower import end_positions
 from diptych.sharding.axes import Axes
 
 
@@ -73,3 +74,8 @@ def test_bfloat16_towers_give_float32_unit_vectors(tiny_recipe, random_batch):
     for value in outputs.values():
         assert value.dtype == jnp.float32
         np.testing.assert_allclose(jnp.linalg.norm(value, axis=-1), 1.0, atol=1e-5)
+
+
+def test_a_caption_without_an_end_token_ends_at_its_last_place():
+    tokens = jnp.array([[5, 9, 9, 0], [5, 6, 7, 8], [9, 5, 5, 5]])
+    assert end_positions(tokens, 9).tolist() == [1, 3, 0]
