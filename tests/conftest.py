@@ -5,7 +5,6 @@ from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "8"
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_enable_concurrency_optimized_scheduler=false")  # see launch/environment.py
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # see launch/environment.py
 
 import numpy as np
