@@ -27,7 +27,7 @@ def get_config(arg: str = "") -> ConfigDict:
         {
             "embed_dim": 192,
             "image": {"depth": 6, "width": 192, "heads": 3, "patch_size": 8},
-            "text": {"depth": 4, "width": 192, "heads": 3, "context_length": 16},
+            "text": {"depth": 4, "width": 192, "heads": 3, "context_length": 16, "vocab_size": 49_408},
         }
     )
     config.objective = ConfigDict({"terms": {"softmax": 1.0}})

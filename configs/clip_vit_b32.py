@@ -18,7 +18,7 @@ def get_config(arg: str = "") -> ConfigDict:
         {
             "embed_dim": 512,
             "image": {"depth": 12, "width": 768, "heads": 12, "patch_size": 32, "activation": "quick_gelu"},
-            "text": {"depth": 12, "width": 512, "heads": 8, "context_length": 77, "activation": "quick_gelu"},
+            "text": {"depth": 12, "width": 512, "heads": 8, "context_length": 77, "vocab_size": 49_408, "activation": "quick_gelu"},
         }
     )
     config.objective = ConfigDict({"terms": {"softmax": 1.0}, "init_scale": 1 / 0.07, "max_scale": 100.0})

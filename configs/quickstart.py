@@ -15,7 +15,7 @@ def get_config(arg: str = "") -> ConfigDict:
         {
             "embed_dim": 128,
             "image": {"depth": 4, "width": 128, "heads": 4, "patch_size": 8},
-            "text": {"depth": 4, "width": 128, "heads": 4, "context_length": 16, "vocab_size": 256, "eos_id": 1, "pad_id": 0},
+            "text": {"depth": 4, "width": 128, "heads": 4, "context_length": 16, "vocab_size": 256, "eos_id": 1},
         }
     )
     config.objective = ConfigDict({"terms": {"softmax": 1.0}})

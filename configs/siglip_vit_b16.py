@@ -1,7 +1,8 @@
 """SigLIP ViT-B/16 (Zhai et al., 2023, "Sigmoid loss for language image pre-training").
 
 Loss and its initial scale and bias: section 3.2, algorithm 1. Batch, learning rate, decay and the second beta: sections 4.2 and 4.5.
-Towers, pooling and tokenizer (32,000 pieces, lower-cased, 64 tokens, padded with the end token) are those of the released weights.
+Towers, pooling, vocabulary (32,000 pieces) and context (64 tokens) are those of the released weights. Their cleaning of captions and
+padding with the end token are not part of it: captions are tokenized as the SentencePiece model of `data.tokenizer.path` says.
 Length and warm-up are those of its successor (Tschannen et al., 2025, section 2.1): 40 billion samples, 20,000 steps.
 arg: the shard pattern to train on.
 """
@@ -25,7 +26,6 @@ def get_config(arg: str = "") -> ConfigDict:
                 "context_length": 64,
                 "vocab_size": 32_000,
                 "eos_id": 1,
-                "pad_id": 1,
                 "attention": "bidirectional",
                 "pool": "last",
                 "projection": "linear_bias",

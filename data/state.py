@@ -18,13 +18,14 @@ MEANING = {
     "version": "the format of the data's state",
     "seed": "seed",
     "manifest": "the content of data.train (names, sizes and counts of the shards, in order)",
-    "pipeline": "what is done to samples (data.image_size, resize, resize_first, augment, order, source, text_key, the tokenizer, "
+    "tokenizer": "the file of data.tokenizer.path (or data.tokenizer.kind and preset), which decides the token ids,",
+    "pipeline": "what is done to samples (data.image_size, resize, resize_first, augment, order, source, text_key, "
     "model.text.context_length)",
 }
 
 
 def data_state(spec: DataSpec, *, index: Index, tokenizer: Tokenizer, context_length: int, seed: int, samples: int) -> dict[str, Any]:
-    """{"version", "samples", "seed", "manifest", "pipeline"}: `samples` were drawn so far in the run, the rest says from what."""
+    """{"version", "samples", "seed", "manifest", "tokenizer", "pipeline"}: `samples` were drawn so far, the rest says from what."""
     changes = {
         "source": spec.source,
         "order": spec.order,
@@ -33,11 +34,17 @@ def data_state(spec: DataSpec, *, index: Index, tokenizer: Tokenizer, context_le
         "resize_first": spec.resize_first,
         "augment": dataclasses.asdict(spec.augment),
         "text_key": spec.text_key,
-        "tokenizer": tokenizer.fingerprint,
         "context_length": context_length,
     }
     pipeline = hashlib.sha256(json.dumps(changes, sort_keys=True).encode()).hexdigest()
-    return {"version": VERSION, "samples": samples, "seed": seed, "manifest": index.fingerprint, "pipeline": pipeline}
+    return {
+        "version": VERSION,
+        "samples": samples,
+        "seed": seed,
+        "manifest": index.fingerprint,
+        "tokenizer": tokenizer.fingerprint,
+        "pipeline": pipeline,
+    }
 
 
 def check_state(saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:

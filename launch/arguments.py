@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import tempfile
 from pathlib import Path
 
@@ -34,6 +36,23 @@ def given_workdir(args: argparse.Namespace) -> Path:
     if args.workdir is None:
         raise UserError("--workdir is not given; accepted is the folder in which the run lives")
     return args.workdir
+
+
+def check_out_file(path: Path) -> None:
+    """Tries, before any work, the folder in which `--out` or its first missing folder would be made; UserError where that fails."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        there = next(parent for parent in path.absolute().parents if parent.exists())
+        with tempfile.NamedTemporaryFile(dir=there, prefix=".writable-"):
+            return
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
+def cannot_write(path: Path, error: OSError) -> UserError:
+    """The answer to an `--out` that is no file to be written."""
+    return UserError(f"--out = {path} cannot be written ({error.strerror or error}); accepted is a file in a folder that can be written to")
 
 
 def prepare_workdir(path: Path) -> Path:

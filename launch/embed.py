@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import glob
 import os
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from ..errors import UserError
+from .arguments import cannot_write, check_out_file
 from .report import print_values
 
 BATCH = 256
@@ -34,6 +36,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     paths, texts = find_images(args.images), read_texts(args.texts)
     if paths is None and texts is None:
         raise UserError("--images and --texts are both absent; accepted is one of them, or both")
+    check_out_file(args.out)
 
     from ..pretrain.export.encoder import load
 
@@ -88,6 +91,7 @@ def write(path: Path, arrays: dict[str, np.ndarray]) -> None:
             np.savez(file, **arrays)  # type: ignore[arg-type]
         os.replace(part, path)
     except OSError as error:
-        raise UserError(
-            f"--out = {path} cannot be written ({error.strerror}); accepted is a file in a folder that can be written to"
-        ) from None
+        raise cannot_write(path, error) from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import UserError
 from .check_images import check_images
+from .check_numbers import check_numbers
 from .check_parts import check_eval, check_objective, check_text_lengths
 from .spec import Recipe
 
@@ -35,24 +36,12 @@ CHOICES = {
     "train.dtype": ("float32", "bfloat16"),
     "train.remat": ("none", "dots", "full"),
 }
-POSITIVE = (
-    *(f"model.{part}.{name}" for part in ("image", "text", "decoder") for name in ("depth", "heads", "mlp_dim")),
-    *("model.image.width", "model.image.patch_size", "model.image.pool_heads", "model.image.pool_queries", "model.image.norm_eps"),
-    *("model.text.width", "model.text.context_length", "model.text.vocab_size", "model.text.norm_eps", "model.embed_dim"),
-    *("objective.init_scale", "objective.max_scale", "data.image_size", "data.resize_first", "data.threads"),
-    *("optimizer.peak_lr", "optimizer.decay_steps", "optimizer.eps", "optimizer.grad_clip", "train.batch_size", "train.steps"),
-    *("eval.batch_size", "checkpoint.every", "checkpoint.keep_last", "checkpoint.keep_every", "log.every", "log.peak_tflops"),
-)
-NOT_NEGATIVE = (
-    *("seed", "model.text.eos_id", "model.text.pad_id", "data.cache_mb", "optimizer.warmup_steps", "optimizer.weight_decay"),
-    *("train.scan_unroll", "eval.every"),
-)
-FRACTIONS = ("data.max_bad_fraction", "data.augment.flip", "data.augment.colour_jitter_p", "data.augment.grey")
 
 
 def check(recipe: Recipe) -> None:
     """Raises UserError for the first setting that cannot be trained with, naming its path, its value and what is accepted."""
-    _check_values(recipe)
+    _check_choices(recipe)
+    check_numbers(recipe)
     _check_model(recipe)
     _check_optimizer(recipe)
     _check_data(recipe)
@@ -67,19 +56,10 @@ def value_at(recipe: Recipe, path: str) -> Any:
     return reduce(lambda part, name: None if part is None else getattr(part, name), path.split("."), recipe)
 
 
-def _check_values(recipe: Recipe) -> None:
+def _check_choices(recipe: Recipe) -> None:
     for path, choices in CHOICES.items():
         if (value := value_at(recipe, path)) not in choices:
             raise UserError(f"{path} = {value!r} is unknown; accepted is {' or '.join(choices)}")
-    for paths, holds, accepted in (
-        (POSITIVE, lambda value: 0 < value < float("inf"), "a number above 0"),
-        (NOT_NEGATIVE, lambda value: 0 <= value < float("inf"), "a number from 0"),
-        (FRACTIONS, lambda value: 0 <= value <= 1, "a number from 0 to 1"),
-    ):
-        for path in paths:
-            value = value_at(recipe, path)
-            if value is not None and not holds(value):
-                raise UserError(f"{path} = {value} is out of range; accepted is {accepted}")
 
 
 def _check_model(recipe: Recipe) -> None:
@@ -108,9 +88,10 @@ def _check_model(recipe: Recipe) -> None:
     ):
         if projection == "none" and width != model.embed_dim:
             raise UserError(f"{path} = none needs {width_path} = {width} to equal model.embed_dim = {model.embed_dim}; accepted is linear")
-    for path, token in (("model.text.eos_id", text.eos_id), ("model.text.pad_id", text.pad_id)):
-        if token >= text.vocab_size:
-            raise UserError(f"{path} = {token} is outside of the vocabulary; accepted is below model.text.vocab_size = {text.vocab_size}")
+    if text.eos_id >= text.vocab_size:
+        raise UserError(
+            f"model.text.eos_id = {text.eos_id} is outside of the vocabulary; accepted is below model.text.vocab_size = {text.vocab_size}"
+        )
     if min(image.std) <= 0:
         raise UserError(f"model.image.std = {image.std} is out of range; accepted are three numbers above 0")
 

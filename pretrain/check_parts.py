@@ -8,7 +8,11 @@ from ..errors import UserError
 from .spec import EvalTaskSpec, Recipe
 
 TERMS = ("captioning", "sigmoid", "softmax")
-KINDS = ("loss", "retrieval", "zero_shot")
+METRICS = {  # of each kind of evaluation, without those that say what chance would give
+    "loss": ("loss",),
+    "retrieval": tuple(f"{way}_{what}" for way in ("i2t", "t2i") for what in ("r1", "r5", "r10", "median_rank")),
+    "zero_shot": ("top1", "top5"),
+}
 WRITERS = ("jsonl", "tensorboard", "wandb")
 
 
@@ -52,13 +56,19 @@ def check_text_lengths(recipe: Recipe) -> None:
         )
 
 
-def check_tokenizer(recipe: Recipe, *, vocab_size: int) -> None:
-    """The token table has a row for every token of a tokenizer of `vocab_size` tokens."""
-    rows, path = recipe.model.text.vocab_size, recipe.data.tokenizer.path
-    if vocab_size > rows:
+def check_tokenizer(recipe: Recipe, *, vocab_size: int, eos_id: int) -> None:
+    """A tokenizer of `vocab_size` tokens has a row for each in the token table, and ends captions where the model looks for their end."""
+    text, path = recipe.model.text, recipe.data.tokenizer.path
+    if vocab_size > text.vocab_size:
         raise UserError(
-            f"model.text.vocab_size = {rows} is less than the {vocab_size} tokens of data.tokenizer.path = {path}; "
+            f"model.text.vocab_size = {text.vocab_size} is less than the {vocab_size} tokens of data.tokenizer.path = {path}; "
             f"accepted is {vocab_size} or more"
+        )
+    reads_the_end = text.pool in ("eos", "cls") or recipe.objective.terms.get("captioning")
+    if reads_the_end and eos_id != text.eos_id:
+        raise UserError(
+            f"model.text.eos_id = {text.eos_id} is not the end token of data.tokenizer.path = {path}, which is {eos_id}; "
+            f"accepted is {eos_id}"
         )
 
 
@@ -66,17 +76,33 @@ def check_eval(recipe: Recipe) -> None:
     """Every task can be run as far as its settings go, the metric is of one of them, and metrics are written to known places."""
     for name, task in recipe.eval.tasks.items():
         _check_task(f"eval.tasks.{name}", task)
-    metric, tasks = recipe.eval.metric, recipe.eval.tasks
-    if metric is not None and (not metric.partition("/")[2] or metric.partition("/")[0] not in tasks):
-        raise UserError(f"eval.metric = {metric!r} names no task; accepted is TASK/NAME with TASK of {', '.join(tasks) or 'eval.tasks'}")
+    _check_metric(recipe)
     for writer in recipe.log.writers:
         if writer not in WRITERS:
             raise UserError(f"log.writers has {writer!r}; accepted are {', '.join(WRITERS)}")
 
 
+def _check_metric(recipe: Recipe) -> None:
+    """`eval.metric` is what one of the tasks will measure, as far as that can be known before its data are read."""
+    metric, tasks = recipe.eval.metric, recipe.eval.tasks
+    if metric is None:
+        return
+    task, _, name = metric.partition("/")
+    if not name or task not in tasks:
+        raise UserError(f"eval.metric = {metric!r} names no task; accepted is TASK/NAME with TASK of {', '.join(tasks) or 'eval.tasks'}")
+    kind, terms = tasks[task].kind, [term for term, weight in recipe.objective.terms.items() if weight]
+    known, classes = METRICS[kind], tasks[task].class_names
+    if kind == "loss" and len(terms) > 1:
+        known = (*known, *(f"loss/{term}" for term in terms))
+    if kind == "zero_shot" and len(classes) <= 5 and not classes[0].startswith("file:"):
+        known = ("top1",)
+    if name not in known:
+        raise UserError(f"eval.metric = {metric!r} is nothing that {task} measures; accepted is {task}/ with one of {', '.join(known)}")
+
+
 def _check_task(path: str, task: EvalTaskSpec) -> None:
-    if task.kind not in KINDS:
-        raise UserError(f"{path}.kind = {task.kind!r} is unknown; accepted is {' or '.join(KINDS)}")
+    if task.kind not in METRICS:
+        raise UserError(f"{path}.kind = {task.kind!r} is unknown; accepted is {' or '.join(METRICS)}")
     if not task.data:
         raise UserError(f"{path}.data is empty; accepted are one or more shard patterns")
     if task.negatives < 1:

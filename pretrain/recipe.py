@@ -72,6 +72,18 @@ def run_identity(recipe: Recipe) -> dict[str, Any]:
     return values
 
 
+def another_identity(recipe: Recipe, path: str, old: Any, new: Any) -> str:
+    """How `recipe` differs from a run whose identity has `old` at `path`, by the name of the setting that does it, and what is accepted."""
+    steps = recipe.train.steps
+    if path != "optimizer.decay_steps" or recipe.optimizer.decay_steps is not None or old is None or new is None:
+        return f"{path} = {old}, not {new}; accepted is {path} = {old}"
+    then = "trains on at a learning rate of 0" if steps > old else "stops earlier on the same schedule"
+    return (
+        f"train.steps = {old}, where optimizer.schedule = {recipe.optimizer.schedule} ends, not {steps}; "
+        f"accepted is train.steps = {old}, or optimizer.decay_steps = {old} beside train.steps = {steps}, which {then}"
+    )
+
+
 def identity_hash(recipe: Recipe) -> str:
     """sha256, in hexadecimal, of the canonical JSON of `run_identity`."""
     text = json.dumps(run_identity(recipe), sort_keys=True, separators=(",", ":"), ensure_ascii=True)

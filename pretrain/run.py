@@ -85,7 +85,7 @@ def prepare(recipe: Recipe, workdir: Path, *, job: Job) -> Run:
     check_identity(workdir, recipe)
     mesh = make_mesh(check_devices(recipe, device_count=jax.device_count()))
     tokenizer = load_tokenizer(recipe.data.tokenizer)
-    check_tokenizer(recipe, vocab_size=tokenizer.vocab_size)
+    check_tokenizer(recipe, vocab_size=tokenizer.vocab_size, eos_id=tokenizer.eos_id)
     check_writers(recipe.log)
     learner = make_learner(recipe, mesh)
     return Run(

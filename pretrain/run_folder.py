@@ -12,11 +12,12 @@ from typing import Any
 
 from ..errors import UserError
 from ..schema import build, differences, to_dict
-from .recipe import identity_hash, run_identity
+from .recipe import another_identity, identity_hash, run_identity
 from .spec import Recipe
 
 LOG = logging.getLogger("diptych")
 CHECKPOINTS = "checkpoints"
+PARTS = ("recipe", "identity", "hash", "versions")
 PACKAGES = ("diptych", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
 
 
@@ -38,16 +39,27 @@ def describe(recipe: Recipe) -> dict[str, Any]:
 
 
 def read_run(workdir: Path) -> dict[str, Any]:
-    """The content of a run's `recipe.json`; UserError where there is none."""
+    """The content of a run's `recipe.json`; UserError where there is none, or a broken one."""
     path = workdir / "recipe.json"
     if not path.is_file():
         raise UserError(f"--workdir = {workdir} holds no run (no recipe.json in it); accepted is the folder of a training run")
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is broken ({error}); accepted is the file as the run wrote it") from None
+    missing = [part for part in PARTS if not isinstance(content, dict) or part not in content]
+    if missing:
+        raise UserError(f"{path} is broken (it has no {' and no '.join(missing)}); accepted is the file as the run wrote it")
+    return content
 
 
 def read_recipe(workdir: Path) -> Recipe:
-    """The recipe of the run in a folder."""
-    return build(Recipe, read_run(workdir)["recipe"])
+    """The recipe of the run in a folder; UserError where this version cannot read it."""
+    content = read_run(workdir)["recipe"]
+    try:
+        return build(Recipe, content)
+    except UserError as error:  # of another version of diptych, or changed by hand
+        raise UserError(f"{workdir / 'recipe.json'}: {error}") from None
 
 
 def saved_steps(workdir: Path) -> list[int]:
@@ -65,7 +77,7 @@ def check_identity(workdir: Path, recipe: Recipe) -> None:
         return
     saved, now = read_run(workdir), describe(recipe)
     for path, old, new in differences(saved["identity"], now["identity"]):
-        raise UserError(f"--workdir = {workdir} holds a run with {path} = {old}, not {new}; accepted is {path} = {old}, or another folder")
+        raise UserError(f"--workdir = {workdir} holds a run with {another_identity(recipe, path, old, new)}, or another folder")
     for part in ("recipe", "versions"):
         for path, old, new in differences(saved[part], now[part]):
             LOG.info("resuming with %s = %s (was %s)", path, new, old)

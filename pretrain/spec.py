@@ -51,6 +51,7 @@ class TextTowerSpec:
     """A text transformer.
 
     context_length: tokens a caption, end token included. vocab_size: rows of the token table (at least the tokenizer's).
+    eos_id: the tokenizer's end token; read by the pools `eos` and `cls` and by the captioning term. Rows are padded by the tokenizer.
     attention: `causal` or `bidirectional`.
     pool: `eos` (the first `eos_id`), `last` (the last position, whatever it holds), or `cls` (a learnt token put at the end, CoCa).
     projection: `linear`, `linear_bias` (SigLIP), or `none`.
@@ -63,7 +64,6 @@ class TextTowerSpec:
     context_length: int = 77
     vocab_size: int = 49408
     eos_id: int = 49407
-    pad_id: int = 0
     attention: str = "causal"
     pool: str = "eos"
     projection: str = "linear"

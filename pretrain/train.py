@@ -54,7 +54,7 @@ def train(recipe: Recipe, workdir: Path, *, profile: Profile | None = None, inte
 
         def save(step: int, state: TrainState) -> None:
             drawn = start.samples + (step - first) * recipe.train.batch_size
-            data = run.data_state(drawn) | {"bad_samples": bad.read(), "tokenizer": run.tokenizer.fingerprint}
+            data = run.data_state(drawn) | {"bad_samples": bad.read()}
             checkpoints.save(step, state, data=data, metadata=describe(recipe))
             writer.flush()
 

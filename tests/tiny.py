@@ -11,7 +11,7 @@ def get_config(arg=""):
             "model": {
                 "embed_dim": 32,
                 "image": {**tower, "patch_size": 8},
-                "text": {**tower, "context_length": 24, "vocab_size": 256, "eos_id": 1, "pad_id": 0},
+                "text": {**tower, "context_length": 24, "vocab_size": 256, "eos_id": 1},
             },
             "objective": {"terms": {"softmax": 1.0}},
             "data": {

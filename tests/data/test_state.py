@@ -22,7 +22,7 @@ def state_of(words, spec):
 
 def test_state_is_small_json_and_the_same_run_goes_on(shards, state_of):
     state = json.loads(json.dumps(state_of(shards())))
-    assert state.keys() == {"version", "samples", "seed", "manifest", "pipeline"} and state["samples"] == 64
+    assert state.keys() == {"version", "samples", "seed", "manifest", "tokenizer", "pipeline"} and state["samples"] == 64
     check_state(state, state_of(shards(), samples=0, threads=7, cache_mb=3, text_lengths=(8, 16), max_bad_fraction=0.5))
 
 
@@ -50,3 +50,11 @@ def test_changed_shards_are_refused(shards, state_of):
         check_state(saved, state_of([shards()[0].replace("0..2", "0..1")]))
     with pytest.raises(UserError, match="version was None, is 1"):
         check_state({}, saved)
+
+
+def test_another_tokenizer_is_refused_by_name(shards, state_of):
+    saved = state_of(shards())
+    with pytest.raises(
+        UserError, match=r"the file of data.tokenizer.path .* differs from the checkpoint's \(tokenizer was other, is words\)"
+    ):
+        check_state(saved | {"tokenizer": "other"}, saved)

@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 import types
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from diptych.launch import embed
 from diptych.launch.cli import main
 
 
@@ -52,7 +54,23 @@ def test_texts_alone(tmp_path, encoder):
         assert set(arrays) == {"texts", "text"}
 
 
-def test_an_out_that_cannot_be_written(tmp_path, capsys, encoder):
+@pytest.mark.parametrize("place", ["texts.txt/emb.npz", "folder"])
+def test_an_out_that_cannot_be_written_is_found_before_the_work(tmp_path, capsys, monkeypatch, place):
+    monkeypatch.setitem(sys.modules, "diptych.pretrain.export.encoder", types.SimpleNamespace(load=None))  # the work would fail
+    (tmp_path / "folder").mkdir()
     (tmp_path / "texts.txt").write_text("one")
-    assert main(["embed", "model", "--texts", str(tmp_path / "texts.txt"), "--out", str(tmp_path / "texts.txt" / "emb.npz")]) == 2
-    assert "cannot be written" in capsys.readouterr().err
+    assert main(["embed", "model", "--texts", str(tmp_path / "texts.txt"), "--out", str(tmp_path / place)]) == 2
+    assert re.search(r"--out = .* cannot be written \((Not|Is) a directory\); accepted is a file", capsys.readouterr().err)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "texts.txt"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=repr)
+def test_nothing_is_left_of_an_embedding_that_fails(tmp_path, monkeypatch, encoder, error):
+    def full(file, **arrays):
+        file.write(b"begun")
+        raise error
+
+    monkeypatch.setattr(embed.np, "savez", full)
+    (tmp_path / "texts.txt").write_text("one")
+    assert main(["embed", "model", "--texts", str(tmp_path / "texts.txt"), "--out", str(tmp_path / "emb.npz")]) in (2, 130)
+    assert [path.name for path in tmp_path.iterdir()] == ["texts.txt"]

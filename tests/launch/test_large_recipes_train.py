@@ -30,7 +30,7 @@ def test_large_recipe_trains_when_scaled_down(recipe, shapes_folder, tmp_path, c
             pytest.skip("CLIP's merges are not beside the checkout")
         more = [*COCA, f"--config.data.tokenizer.path={MERGES}", "--config.model.image.pool_heads=4"]
     else:
-        more = [f"--config.data.tokenizer.path={shapes_folder / 'tokenizer.model'}", "--config.model.text.pad_id=0"]
+        more = [f"--config.data.tokenizer.path={shapes_folder / 'tokenizer.model'}"]
     data = f"--config.data.train={shapes_folder}/shapes-train-*.tar"
     assert main(["train", "--config", recipe, "--workdir", str(tmp_path), "--json", data, *SMALL, *more]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -51,7 +51,7 @@ def squares_recipe(tiny_recipe, shard):
         "colours": EvalTaskSpec(kind="zero_shot", data=(str(shard),), class_names=tuple(COLOURS), templates=("a {} square", "{}")),
         "heldout": EvalTaskSpec(kind="loss", data=(str(shard),), negatives=8),
     }
-    text = dataclasses.replace(recipe.model.text, eos_id=1, pad_id=0)
+    text = dataclasses.replace(recipe.model.text, eos_id=1)
     return dataclasses.replace(
         recipe,
         name="squares",

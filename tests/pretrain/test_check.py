@@ -33,6 +33,22 @@ WRONG = [
     (EMOJI, "eval.tasks.groups.templates=a photo", "eval.tasks.groups.templates has 'a photo' without a {} for the name"),
     (EMOJI, "eval.metric=grocery/top1", "eval.metric = 'grocery/top1' names no task; accepted is TASK/NAME with TASK of concepts, groups"),
     (EMOJI, "eval.metric=openmoji", "eval.metric = 'openmoji' names no task"),
+    (
+        EMOJI,
+        "eval.metric=openmoji/top1",
+        "eval.metric = 'openmoji/top1' is nothing that openmoji measures; accepted is openmoji/ with one of i2t_",
+    ),
+    (
+        EMOJI,
+        "eval.metric=groups/i2t_r1",
+        "eval.metric = 'groups/i2t_r1' is nothing that groups measures; accepted is groups/ with one of top1, top5",
+    ),
+    (EMOJI, "eval.metric=openmoji/chance", "eval.metric = 'openmoji/chance' is nothing that openmoji measures"),
+    (
+        EMOJI,
+        "eval.metric=val_loss/loss/softmax",
+        "eval.metric = 'val_loss/loss/softmax' is nothing that val_loss measures; accepted is val_loss/ with one of loss",
+    ),
     (EMOJI, "log.writers=csv", "log.writers has 'csv'; accepted are jsonl, tensorboard, wandb"),
     (EMOJI, "objective.terms.triplet=1", "objective.terms.triplet is not a term; accepted are captioning, sigmoid, softmax"),
     (EMOJI, "objective.terms.softmax=0", "objective.terms = {'softmax': 0.0} has no weight above 0"),
@@ -47,6 +63,19 @@ WRONG = [
     (EMOJI, "optimizer.peak_lr=-1", "optimizer.peak_lr = -1.0 is out of range; accepted is a number above 0"),
     (EMOJI, "optimizer.peak_lr=nan", "optimizer.peak_lr = nan is out of range"),
     (EMOJI, "train.batch_size=0", "train.batch_size = 0 is out of range"),
+    (EMOJI, "seed=-1", "seed = -1 is out of range; accepted is a number from 0 to 4294967295"),
+    (EMOJI, "seed=4294967296", "seed = 4294967296 is out of range; accepted is a number from 0 to 4294967295"),
+    (EMOJI, "train.steps=2147483648", "train.steps = 2147483648 is out of range; accepted is a number from 1 to 2147483647"),
+    (EMOJI, "eval.tasks.val_loss.negatives=0", "eval.tasks.val_loss.negatives = 0 is out of range; accepted is a number from 1"),
+    (EMOJI, "data.streams=0", "data.streams = 0 is out of range; accepted is a number from 1"),
+    (EMOJI, "data.block_shards=-4", "data.block_shards = -4 is out of range"),
+    (EMOJI, "data.workers=-1", "data.workers = -1 is out of range; accepted is a number from 0"),
+    (EMOJI, "data.shard_cache_gb=0", "data.shard_cache_gb = 0.0 is out of range; accepted is a number above 0"),
+    (EMOJI, "data.mixture.a.weight=-1", "data.mixture.a.weight = -1.0 is out of range; accepted is a number from 0"),
+    (EMOJI, "data.caption.sources.txt=-1", "data.caption.sources.txt = -1.0 is out of range; accepted is a number from 0"),
+    (EMOJI, "model.image.mean=nan,0,0", "model.image.mean[0] = nan is out of range; accepted is a finite number"),
+    (EMOJI, "objective.init_bias=inf", "objective.init_bias = inf is out of range; accepted is a finite number"),
+    (EMOJI, "train.steps=None", "train.steps = 'None' has the wrong type; accepted is an integer"),
     (EMOJI, "model.image.mlp_dim=0", "model.image.mlp_dim = 0 is out of range"),
     (EMOJI, "data.cache_mb=-1", "data.cache_mb = -1 is out of range; accepted is a number from 0"),
     (EMOJI, "data.augment.flip=2", "data.augment.flip = 2.0 is out of range; accepted is a number from 0 to 1"),
@@ -137,5 +166,29 @@ def test_a_tokenizer_larger_than_the_token_table_is_refused():
     with pytest.raises(
         UserError, match=r"model.text.vocab_size = 49407 is less than the 49408 tokens of data.tokenizer.path = .*; accepted is 49408"
     ):
-        check_tokenizer(recipe, vocab_size=49408)
-    check_tokenizer(recipe, vocab_size=49407)
+        check_tokenizer(recipe, vocab_size=49408, eos_id=5)
+    check_tokenizer(recipe, vocab_size=49407, eos_id=5)
+
+
+@pytest.mark.parametrize(("config", "overrides"), [(EMOJI, []), (COCA, []), (SIGLIP, ["model.text.pool=eos"])])
+def test_a_tokenizer_with_another_end_token_is_refused_where_it_is_read(config, overrides):
+    recipe = load_recipe(config, [*overrides, "model.text.eos_id=7", "data.tokenizer.path=some.model"])
+    with pytest.raises(UserError) as error:
+        check_tokenizer(recipe, vocab_size=100, eos_id=2)
+    said = "model.text.eos_id = 7 is not the end token of data.tokenizer.path = some.model, which is 2; accepted is 2"
+    assert str(error.value) == said
+    check_tokenizer(recipe, vocab_size=100, eos_id=7)
+
+
+def test_text_that_is_read_at_its_last_place_may_end_with_any_token():
+    check_tokenizer(load_recipe(SIGLIP), vocab_size=32_000, eos_id=2)
+
+
+def test_every_metric_that_a_task_measures_may_be_named():
+    for metric in ("openmoji/t2i_median_rank", "groups/top5", "val_loss/loss"):
+        assert load_recipe(EMOJI, [f"eval.metric={metric}"]).eval.metric == metric
+    two = ["objective.terms.sigmoid=1", "eval.metric=val_loss/loss/sigmoid"]
+    assert load_recipe(EMOJI, two).eval.metric == "val_loss/loss/sigmoid"
+    assert load_recipe("quickstart", ["eval.metric=shapes/top5"]).eval.metric == "shapes/top5"
+    with pytest.raises(UserError, match=r"accepted is groups/ with one of top1$"):
+        load_recipe(EMOJI, ["eval.tasks.groups.class_names=a,b,c", "eval.metric=groups/top5"])

@@ -9,7 +9,7 @@ import pytest
 
 from diptych.data.tokenizers import load_tokenizer
 from diptych.errors import UserError
-from diptych.pretrain.check_parts import KINDS
+from diptych.pretrain.check_parts import METRICS as METRIC_NAMES
 from diptych.pretrain.check_parts import WRITERS as WRITER_NAMES
 from diptych.pretrain.checkpoint import restore_params
 from diptych.pretrain.evaluate import evaluate_run, evaluations, make_evaluation
@@ -176,4 +176,11 @@ def test_a_metric_may_hold_a_slash():
 
 
 def test_a_recipe_is_checked_for_the_kinds_that_there_are():
-    assert set(KINDS) == set(EVALUATORS) and set(WRITER_NAMES) == set(WRITERS)
+    assert set(METRIC_NAMES) == set(EVALUATORS) and set(WRITER_NAMES) == set(WRITERS)
+
+
+def test_a_recipe_is_checked_for_the_metrics_that_there_are(trained, squares_recipe):
+    found = [name.partition("/")[::2] for name in json.loads((trained / "eval" / "2.json").read_text())["metrics"]]
+    for task, spec in squares_recipe.eval.tasks.items():
+        names = {name for of, name in found if of == task and not name.startswith("chance") and name not in ("candidates", "classes")}
+        assert names == set(METRIC_NAMES[spec.kind]) - ({"top5"} if task == "colours" else set())  # there are four colours

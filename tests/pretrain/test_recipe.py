@@ -6,6 +6,7 @@ from diptych.errors import UserError
 from diptych.launch.axes import plan
 from diptych.pretrain.recipe import identity_hash, load_recipe, run_identity
 from diptych.pretrain.recipe_file import load_module
+from diptych.pretrain.run_folder import check_identity, read_recipe, read_run, write_recipe
 from diptych.pretrain.spec import Recipe
 from diptych.schema import build, differences, to_dict
 
@@ -148,3 +149,39 @@ def test_a_sweep_that_raises(tmp_path):
     path.write_text(f"{FILE}\n\ndef sweep():\n    return {{}}['x']\n")
     with pytest.raises(UserError, match=r"sweep\(\) of .*swept\.py, line 15, raises KeyError \('x'\); accepted"):
         plan([], load_module(str(path))[0])
+
+
+@pytest.mark.parametrize(("steps", "then"), [(500, "trains on at a learning rate of 0"), (300, "stops earlier on the same schedule")])
+def test_another_end_of_the_schedule_is_said_by_the_setting_that_was_typed(tmp_path, steps, then):
+    base = load_recipe("clip_emoji")
+    write_recipe(tmp_path, base)
+    (tmp_path / "checkpoints" / "200").mkdir(parents=True)
+    with pytest.raises(UserError) as error:
+        check_identity(tmp_path, load_recipe("clip_emoji", [f"train.steps={steps}"]))
+    assert str(error.value) == (
+        f"--workdir = {tmp_path} holds a run with train.steps = 400, where optimizer.schedule = cosine ends, not {steps}; accepted is "
+        f"train.steps = 400, or optimizer.decay_steps = 400 beside train.steps = {steps}, which {then}, or another folder"
+    )
+    check_identity(tmp_path, load_recipe("clip_emoji", [f"train.steps={steps}", "optimizer.decay_steps=400"]))
+    with pytest.raises(
+        UserError, match=r"optimizer.decay_steps = 400, not 450; accepted is optimizer.decay_steps = 400, or another folder"
+    ):
+        check_identity(tmp_path, load_recipe("clip_emoji", ["optimizer.decay_steps=450"]))
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b'{"recipe": {"seed": 0}}', b""], ids=repr)
+def test_a_broken_recipe_json(tmp_path, content):
+    (tmp_path / "recipe.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"recipe\.json is broken .*; accepted is the file as the run wrote it"):
+        read_run(tmp_path)
+    (tmp_path / "recipe.json").unlink()
+    write_recipe(tmp_path, load_recipe("clip_emoji"))
+    assert read_run(tmp_path)["recipe"]["seed"] == 0
+
+
+def test_a_recipe_json_of_another_version_is_named(tmp_path):
+    write_recipe(tmp_path, load_recipe("clip_emoji"))
+    path = tmp_path / "recipe.json"
+    path.write_text(path.read_text().replace('"eos_id"', '"end_id"'))
+    with pytest.raises(UserError, match=r"recipe\.json: model\.text\.end_id is not a setting; did you mean model\.text\.eos_id\?"):
+        read_recipe(tmp_path)
