@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from .bad import BadSample
 from .decode_fast import decode_simplejpeg
@@ -52,8 +52,6 @@ def decode(data: bytes, spec: DecodeSpec = REFERENCE, *, needed: int | None = No
             return _upright(pixels, image) if spec.exif == "rotate" else pixels
     except (MemoryError, BadSample):
         raise
-    except UnidentifiedImageError as error:
-        raise BadSample(f"image cannot be decoded (none of {', '.join(FORMATS)})") from error
     except Exception as error:  # the bytes are in memory: whatever Pillow raises (ten classes and counting) is about them
         raise BadSample(f"image cannot be decoded ({type(error).__name__})") from error
     raise BadSample(f"image of {width} x {height} pixels is too large")

@@ -23,9 +23,10 @@ def decode_simplejpeg(data: bytes, *, size: tuple[int, int], needed: int | None)
     """
     import simplejpeg
 
-    shorter = min(size) if needed is None else min(needed, *size)  # at one scale, the longer side has at least as many
+    scaled = needed is not None and needed < min(size)  # else no scale: 2 x 500 pixels at 5/8 are 2 x 313, rounded up
+    width, height = (needed, needed) if scaled else size
     try:
-        pixels: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", fastdct=False, fastupsample=False, min_width=shorter, min_height=shorter)
+        pixels: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", fastdct=False, fastupsample=False, min_width=width, min_height=height)
     except ValueError:
         return None
     return Image.fromarray(pixels)

@@ -69,10 +69,10 @@ class DecodeSpec:
 
     backend: `pillow` (the reference), `pillow_draft` (a JPEG decoded at the smallest 1/2^k scale that leaves twice what is needed), or
         `simplejpeg` (libjpeg-turbo without Pillow; at the smallest M/8 scale that leaves twice what is needed).
-    resizer: `pillow` (the reference) or `cykooz` (Rust with SIMD: 4 times faster, within one level). What backends and resizers change in
+    resizer: `pillow` (the reference) or `cykooz` (Rust with SIMD: 3 times faster, within two levels). What backends and resizers change in
         the pixels, and what they gain, is in `docs/data.md`. Evaluation always takes the reference.
     exif: `ignore` (as open_clip and big_vision do) or `rotate`.
-    max_pixels: images with more, by their header, are bad samples; so are images of which a resized or cropped copy would have more.
+    max_pixels: images with more, by their header, are bad samples.
     """
 
     backend: str = "pillow"
