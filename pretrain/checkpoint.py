@@ -12,7 +12,7 @@ from orbax.checkpoint import v1 as ocp
 from ..data.tokenizers import Tokenizer
 from ..errors import UserError
 from ..sharding.axes import AnyMesh
-from ..sharding.layouts import is_layout, named_leaves
+from ..sharding.layouts import named_leaves, places
 from .learner import Learner
 from .run_folder import CHECKPOINTS, saved_steps
 from .spec import CheckpointSpec
@@ -21,12 +21,7 @@ from .state import TrainState
 
 def targets(shapes: Any, layouts: Any, mesh: AnyMesh) -> Any:
     """What a restore needs: shapes, dtypes and places, no arrays."""
-    return jax.tree.map(
-        lambda layout, array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=jax.NamedSharding(mesh, layout)),
-        layouts,
-        shapes,
-        is_leaf=is_layout,
-    )
+    return jax.tree.map(lambda array, place: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=place), shapes, places(layouts, mesh))
 
 
 class SavedCheckpoints:

@@ -14,7 +14,7 @@ from ..data.index import Index, index_shards
 from ..data.pipeline import TrainStream, check_state, data_state
 from ..data.tokenizers import Tokenizer, load_tokenizer
 from ..errors import UserError
-from ..sharding.layouts import is_layout
+from ..sharding.layouts import places
 from ..sharding.mesh import make_mesh
 from .check_devices import check_devices
 from .check_parts import check_tokenizer
@@ -106,8 +106,7 @@ def begin(run: Run, checkpoints: Checkpoints) -> Start:
     layouts = state_layouts(run.learner, run.optimizer)
     latest = run.job.agree(lambda: checkpoints.latest)
     if latest is None:
-        places = jax.tree.map(lambda layout: jax.NamedSharding(run.mesh, layout), layouts, is_leaf=is_layout)
-        state = jax.jit(lambda: initial_state(run.learner, run.optimizer), out_shardings=places)()
+        state = jax.jit(lambda: initial_state(run.learner, run.optimizer), out_shardings=places(layouts, run.mesh))()
         return Start(state=state, samples=0, bad_samples=0)
     if latest > run.recipe.train.steps:
         raise UserError(f"train.steps = {run.recipe.train.steps} is behind the checkpoint at step {latest}; accepted is at least that")

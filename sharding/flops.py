@@ -1,20 +1,24 @@
-"""FLOPs of a traced function: matrix products and convolutions counted in the jaxpr, loop lengths included.
+"""FLOPs of a traced function: matrix products and convolutions counted in the jaxpr, as often as their loops run.
 
-XLA's own cost analysis counts the body of a scan once.
+XLA's own cost analysis counts the body of a scan once. Not counted: everything that is not a product of two arrays (element by element,
+sums, gathers), the repetitions of a `while_loop`, which nothing says before it runs (its body counts once), and what a Pallas or
+custom-call kernel does inside. Of the branches of a `cond` the dearest counts. Inside a `jax.shard_map` shapes are those of one device,
+and so are the FLOPs.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from jax.extend import core
 
 
 def count_flops(function: Callable, *args: Any) -> int:
-    """2 x multiply-adds of the matrix products in one call of `function`; args may be ShapeDtypeStruct. Nothing is compiled."""
+    """2 x multiply-adds of the products in one call of `function`; args may be ShapeDtypeStruct. Nothing is compiled."""
     return _jaxpr_flops(jax.make_jaxpr(function)(*args).jaxpr)
 
 
@@ -23,18 +27,47 @@ def _jaxpr_flops(jaxpr: core.Jaxpr) -> int:
 
 
 def _equation_flops(equation: core.JaxprEqn) -> int:
-    if equation.primitive.name == "dot_general":
-        (contracted, _), _ = equation.params["dimension_numbers"]
-        left, out = (var.aval.shape for var in (equation.invars[0], equation.outvars[0]))  # type: ignore[attr-defined]
-        return 2 * math.prod(out) * math.prod(left[dimension] for dimension in contracted)
-    times = equation.params["length"] if equation.primitive.name == "scan" else 1
-    return times * sum(_jaxpr_flops(inner) for inner in _inner_jaxprs(equation))
+    inner = [_jaxpr_flops(jaxpr) for jaxpr in core.jaxprs_in_params(equation.params)]
+    match equation.primitive.name:
+        case "dot_general":
+            return _product_flops(equation)
+        case "conv_general_dilated":
+            return _convolution_flops(equation)
+        case "cond":
+            return max(inner)
+        case "scan":
+            return equation.params["length"] * sum(inner)
+        case _:
+            return sum(inner)
 
 
-def _inner_jaxprs(equation: core.JaxprEqn) -> Iterator[core.Jaxpr]:
-    for value in equation.params.values():
-        for item in value if isinstance(value, (tuple, list)) else (value,):
-            if isinstance(item, core.ClosedJaxpr):
-                yield item.jaxpr
-            elif isinstance(item, core.Jaxpr):
-                yield item
+def _product_flops(equation: core.JaxprEqn) -> int:
+    (contracted, _), _ = equation.params["dimension_numbers"]
+    left, out = (var.aval.shape for var in (equation.invars[0], equation.outvars[0]))  # type: ignore[attr-defined]
+    return 2 * math.prod(out) * math.prod(left[dimension] for dimension in contracted)
+
+
+def _convolution_flops(equation: core.JaxprEqn) -> int:
+    """Of what meets an element of the input alone, so that a convolution and its two gradients have the same."""
+    left, right, out = (var.aval.shape for var in (*equation.invars, equation.outvars[0]))  # type: ignore[attr-defined]
+    params, numbers = equation.params, equation.params["dimension_numbers"]
+    pairs = (
+        _meetings(
+            size=left[numbers.lhs_spec[2 + axis]],
+            kernel=right[numbers.rhs_spec[2 + axis]],
+            out=out[numbers.out_spec[2 + axis]],
+            stride=params["window_strides"][axis],
+            before=params["padding"][axis][0],
+            spread=params["lhs_dilation"][axis],
+            kernel_spread=params["rhs_dilation"][axis],
+        )
+        for axis in range(len(out) - 2)
+    )
+    batch, features, channels = out[numbers.out_spec[0]], out[numbers.out_spec[1]], right[numbers.rhs_spec[1]]
+    return 2 * batch * features * channels * math.prod(pairs)
+
+
+def _meetings(*, size: int, kernel: int, out: int, stride: int, before: int, spread: int, kernel_spread: int) -> int:
+    """Along one dimension: pairs of a place of the output and one of the kernel that meet an element, no padding and no gap."""
+    places = np.arange(out)[:, None] * stride + np.arange(kernel) * kernel_spread - before
+    return int(np.sum((places >= 0) & (places % spread == 0) & (places // spread < size)))

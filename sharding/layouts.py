@@ -47,6 +47,11 @@ def is_layout(x: Any) -> bool:
     return isinstance(x, P)
 
 
+def places(layouts: Any, mesh: AnyMesh) -> Any:
+    """Where the arrays of a tree of layouts lie: the same tree of `jax.NamedSharding`."""
+    return jax.tree.map(lambda layout: jax.NamedSharding(mesh, layout), layouts, is_leaf=is_layout)
+
+
 def path_name(path: tuple[Any, ...]) -> str:
     """`model.image.blocks.attention.qkv` for a path of `jax.tree.leaves_with_path`."""
     return ".".join(str(getattr(part, "key", getattr(part, "name", getattr(part, "idx", part)))) for part in path)

@@ -8,7 +8,7 @@ from diptych.pretrain.learner import make_learner
 from diptych.pretrain.optimizer import make_optimizer
 from diptych.pretrain.state import initial_state, state_layouts
 from diptych.pretrain.step import make_step
-from diptych.sharding.layouts import batch_layout, is_layout
+from diptych.sharding.layouts import batch_layout, places
 from diptych.sharding.mesh import make_mesh
 from diptych.sharding.spec import MeshSpec
 
@@ -19,16 +19,16 @@ def losses(recipe, sizes, batches):
     mesh = make_mesh(MeshSpec(replica=sizes[0], fsdp=sizes[1], tensor=sizes[2]))
     learner, optimizer = make_learner(recipe, mesh), make_optimizer(recipe.optimizer, steps=recipe.train.steps)
     layouts = state_layouts(learner, optimizer)
-    places = jax.tree.map(lambda layout: jax.NamedSharding(mesh, layout), layouts, is_leaf=is_layout)
+    where = places(layouts, mesh)
     rows = jax.NamedSharding(mesh, batch_layout(mesh))
     with jax.set_mesh(mesh):
-        state = jax.jit(lambda: initial_state(learner, optimizer), out_shardings=places)()
+        state = jax.jit(lambda: initial_state(learner, optimizer), out_shardings=where)()
         step = jax.jit(make_step(learner, optimizer), donate_argnums=0)
         curve = []
         for batch in batches:
             state, metrics = step(state, jax.device_put(batch, rows))
             curve.append(float(metrics["loss"]))
-        kept = jax.tree.map(lambda array, place: array.sharding.is_equivalent_to(place, array.ndim), state, places)
+        kept = jax.tree.map(lambda array, place: array.sharding.is_equivalent_to(place, array.ndim), state, where)
         assert all(jax.tree.leaves(kept)), "a step changed a layout"
         compiled = step._cache_size()  # type: ignore[attr-defined]
         assert compiled == 1, "the second step compiled again: a type of the state changed in the first"

@@ -12,7 +12,7 @@ from diptych.pretrain.learner import make_learner
 from diptych.pretrain.optimizer import make_optimizer
 from diptych.pretrain.spec import CheckpointSpec
 from diptych.pretrain.state import initial_state, state_layouts, state_shapes
-from diptych.sharding.layouts import is_layout, named_leaves
+from diptych.sharding.layouts import named_leaves, places
 from diptych.sharding.mesh import make_mesh
 from diptych.sharding.spec import MeshSpec
 
@@ -25,9 +25,8 @@ def parts(recipe, **sizes):
 
 def fresh(recipe, **sizes):
     mesh, learner, optimizer = parts(recipe, **sizes)
-    places = jax.tree.map(lambda layout: jax.NamedSharding(mesh, layout), state_layouts(learner, optimizer), is_leaf=is_layout)
     with jax.set_mesh(mesh):
-        return jax.jit(lambda: initial_state(learner, optimizer), out_shardings=places)()
+        return jax.jit(lambda: initial_state(learner, optimizer), out_shardings=places(state_layouts(learner, optimizer), mesh))()
 
 
 def restore(workdir, recipe, **sizes):

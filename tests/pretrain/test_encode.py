@@ -6,6 +6,7 @@ import pytest
 
 from diptych.pretrain.encode import Rows, array_rows, make_encoders, place
 from diptych.pretrain.learner import make_learner
+from diptych.sharding.layouts import places
 from diptych.sharding.mesh import make_mesh
 from diptych.sharding.spec import MeshSpec
 
@@ -13,8 +14,7 @@ MESHES = [MeshSpec(replica=1, fsdp=1, tensor=1), MeshSpec(replica=2, fsdp=2, ten
 
 
 def placed_params(learner):
-    places = jax.tree.map(lambda layout: jax.NamedSharding(learner.mesh, layout), learner.layouts, is_leaf=lambda x: isinstance(x, jax.P))
-    return jax.jit(learner.init, out_shardings=places)()
+    return jax.jit(learner.init, out_shardings=places(learner.layouts, learner.mesh))()
 
 
 @pytest.mark.parametrize("spec", MESHES, ids=str)

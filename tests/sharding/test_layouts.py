@@ -4,9 +4,9 @@ import pytest
 
 from diptych.errors import UserError
 from diptych.pretrain.learner import make_learner
-from diptych.sharding.hardware import peak_tflops
-from diptych.sharding.layouts import check_layouts, named_leaves, on_mesh
-from diptych.sharding.mesh import abstract_mesh
+from diptych.sharding.layouts import check_layouts, is_layout, named_leaves, on_mesh, places
+from diptych.sharding.mesh import abstract_mesh, make_mesh
+from diptych.sharding.spec import MeshSpec
 
 P = jax.P
 
@@ -24,15 +24,13 @@ def test_a_dimension_that_its_axes_do_not_divide_is_named():
 
 
 def test_stacked_layers_keep_the_layer_axis_whole(tiny_recipe):
-    layouts = named_leaves(
-        make_learner(tiny_recipe(), abstract_mesh(replica=1, fsdp=4, tensor=2)).layouts, is_leaf=lambda x: isinstance(x, P)
-    )
+    layouts = named_leaves(make_learner(tiny_recipe(), abstract_mesh(replica=1, fsdp=4, tensor=2)).layouts, is_leaf=is_layout)
     assert layouts["model.image.blocks.layers.attention.qkv"] == P(None, "fsdp", "tensor")
     assert layouts["model.image.blocks.layers.mlp.down"] == P(None, ("tensor", "fsdp"), None)
 
 
-def test_peak_is_that_of_the_longest_known_name():
-    assert peak_tflops("TPU v5 lite") == 197.0
-    assert peak_tflops("TPU v5p") == peak_tflops("TPU v5") == 459.0
-    assert peak_tflops("NVIDIA H200") == 989.0
-    assert peak_tflops("cpu") is None
+def test_places_are_the_layouts_on_a_mesh():
+    mesh = make_mesh(MeshSpec(replica=2, fsdp=2, tensor=2))
+    layouts = {"a": P("fsdp", "tensor"), "b": (P(), P(("tensor", "fsdp"), None))}
+    expected = {"a": jax.NamedSharding(mesh, P("fsdp", "tensor")), "b": tuple(jax.NamedSharding(mesh, layout) for layout in layouts["b"])}
+    assert places(layouts, mesh) == expected

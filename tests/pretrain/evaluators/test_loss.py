@@ -8,6 +8,7 @@ from diptych.errors import UserError
 from diptych.pretrain.encode import make_encoders
 from diptych.pretrain.evaluators.loss import Loss
 from diptych.pretrain.learner import make_learner
+from diptych.sharding.layouts import places
 from diptych.sharding.mesh import make_mesh
 from diptych.sharding.spec import MeshSpec
 
@@ -16,8 +17,7 @@ def evaluated_and_dense(recipe, mesh, *, batch, task):
     """What the evaluator finds on 19 samples in batches of 8, and the metrics of the dense definition on the two whole batches."""
     task = dataclasses.replace(task, tokenize=lambda texts: batch["text"])
     learner = make_learner(recipe, mesh)
-    places = jax.tree.map(lambda layout: jax.NamedSharding(mesh, layout), learner.layouts, is_leaf=lambda x: isinstance(x, jax.P))
-    params = jax.jit(learner.init, out_shardings=places)()
+    params = jax.jit(learner.init, out_shardings=places(learner.layouts, mesh))()
     found = Loss(task)(make_encoders(learner, batch_size=4), params)
     dense, whole = jax.jit(learner.dense_loss), jax.tree.map(np.asarray, params)
     parts = [dense(whole, {name: rows[start : start + 8] for name, rows in batch.items()}) for start in (0, 8)]
