@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from ..pretrain.check_devices import fitting_mesh
 from ..pretrain.recipe import load_recipe
+from ..pretrain.spec import Recipe
 from .arguments import prepare_workdir
 
 
@@ -21,7 +25,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Renders, trains, evaluates, exports and draws; returns the held-out metrics beside chance, and the seconds all of it took."""
     start = time.monotonic()
     folder = args.workdir / "data"
-    recipe = load_recipe(f"quickstart:{folder}", args.overrides)
+    recipe = on_fitting_devices(load_recipe(f"quickstart:{folder}", args.overrides))
     workdir = prepare_workdir(args.workdir)
 
     from ..pretrain.export.export import export_run
@@ -43,3 +47,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "zero_shot_chance": metrics["shapes/chance"],
         "seconds": time.monotonic() - start,
     }
+
+
+def on_fitting_devices(recipe: Recipe) -> Recipe:
+    """The recipe on as many of the devices as divide its batch and its towers; says so where that is not all of them."""
+    import jax
+
+    count = jax.device_count()
+    mesh = fitting_mesh(recipe, device_count=count)
+    used = mesh.replica * mesh.fsdp * mesh.tensor
+    if used < count:
+        sizes = ", ".join(f"mesh.{axis} = {size}" for axis, size in dataclasses.asdict(mesh).items())
+        print(f"training on {used} of {count} devices ({sizes}): the batch and the towers are divided evenly", file=sys.stderr)
+    return dataclasses.replace(recipe, mesh=mesh)

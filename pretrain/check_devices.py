@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Iterator
@@ -24,6 +25,14 @@ def check_devices(recipe: Recipe, *, device_count: int) -> MeshSpec:
                 f"{path} = {size} is not divisible by {axes} = {shards}; accepted is a multiple of {shards}, or {axes} that divides {size}"
             )
     return mesh
+
+
+def fitting_mesh(recipe: Recipe, *, device_count: int) -> MeshSpec:
+    """The mesh over as many of `device_count` devices as divide what it shards; UserError as `check_devices` where no number does."""
+    for count in range(device_count, 0, -1):
+        with contextlib.suppress(UserError):
+            return check_devices(recipe, device_count=count)
+    return check_devices(recipe, device_count=device_count)
 
 
 def resolve_mesh(mesh: MeshSpec, *, device_count: int) -> MeshSpec:

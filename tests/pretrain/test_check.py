@@ -1,7 +1,7 @@
 import pytest
 
 from diptych.errors import UserError
-from diptych.pretrain.check_devices import check_devices
+from diptych.pretrain.check_devices import check_devices, fitting_mesh
 from diptych.pretrain.check_parts import check_tokenizer
 from diptych.pretrain.recipe import load_recipe
 from diptych.sharding.spec import MeshSpec
@@ -155,6 +155,17 @@ def test_what_the_devices_do_not_divide_is_refused(config, overrides, devices, s
     with pytest.raises(UserError) as error:
         check_devices(load_recipe(config, overrides), device_count=devices)
     assert str(error.value).startswith(sentence) and "accepted" in str(error.value)
+
+
+@pytest.mark.parametrize(("devices", "used"), [(1, 1), (2, 2), (3, 2), (6, 4), (7, 4), (8, 8), (72, 64)])
+def test_as_many_devices_are_used_as_divide_the_quickstart(devices, used):
+    assert fitting_mesh(load_recipe("quickstart"), device_count=devices) == MeshSpec(replica=1, fsdp=used, tensor=1)
+
+
+def test_a_mesh_that_fits_no_number_of_devices_is_refused():
+    assert fitting_mesh(load_recipe("quickstart", ["mesh.tensor=2"]), device_count=6) == MeshSpec(replica=1, fsdp=2, tensor=2)
+    with pytest.raises(UserError, match=r"train.batch_size = 256 is not divisible by mesh.replica x mesh.fsdp = 3"):
+        fitting_mesh(load_recipe("quickstart", ["mesh.fsdp=3"]), device_count=6)
 
 
 def test_quickstart_divides_over_the_mesh_that_the_readme_shows():
