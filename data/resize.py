@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import PIL
 from PIL import Image
 
 from .bad import BadSample
 
 MAX_PIXELS = 1 << 26  # of what resizing makes: 8,192 x 8,192, 256 MiB in memory
+PILLOW = int(PIL.__version__.partition(".")[0])
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
@@ -30,9 +32,16 @@ def _cykooz(image: Image.Image, size: tuple[int, int], interpolation: str) -> Im
     kind = {"bicubic": cykooz.FilterType.catmull_rom, "bilinear": cykooz.FilterType.bilinear}[interpolation]
     options = cykooz.ResizeOptions(resize_alg=cykooz.ResizeAlg.convolution(kind))
     pixels = cykooz.ImageData(*image.size, cykooz.PixelType.U8x3, image.tobytes())
-    # Pillow's order, each pass rounded to 8 bits: one call takes the other order, up to 22 levels off where bicubic overshoots (50 us less)
-    for width, height in ((size[0], image.height), size):
-        if (width, height) != (pixels.width, pixels.height):
-            source, pixels = pixels, cykooz.ImageData(width, height, cykooz.PixelType.U8x3)
+    # Pillow's passes, each rounded to 8 bits: the other order is up to 22 levels off where bicubic overshoots
+    for target in (_first_pass(image.size, size), size):
+        if target != (pixels.width, pixels.height):
+            source, pixels = pixels, cykooz.ImageData(*target, cykooz.PixelType.U8x3)
             cykooz.Resizer().resize(source, pixels, options)
     return Image.frombytes("RGB", size, pixels.get_buffer())
+
+
+def _first_pass(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
+    """What Pillow resizes first: the width; since Pillow 13 the height, where it shrinks by more than twice what the width does."""
+    (width, height), (new_width, new_height) = size, target
+    vertical = PILLOW >= 13 and height - new_height > max(0, 2 * (width - new_width))
+    return (width, new_height) if vertical else (new_width, height)
