@@ -16,7 +16,7 @@ SUBPACKAGES = [
 ]
 
 FAST = ["simplejpeg>=1.9,<2", "cykooz-resizer>=4.0,<5"]
-TEST = [*FAST, "pytest>=8,<10", "pytest-xdist>=3.6,<4", "tensorboard>=2.18,<3"]
+TEST = [*FAST, "pytest>=8,<10", "pytest-xdist>=3.6,<4", "tensorboard>=2.18,<3", "moto[server]>=5,<6", "s3fs>=2025.3"]
 
 setup(
     name="diptych",
@@ -42,6 +42,8 @@ setup(
         "sentencepiece>=0.2.1,<0.3",
         "tokenizers>=0.21,<1",
         "ftfy>=6.3,<7",
+        "fsspec>=2025.3",
+        "aiohttp>=3.10,<4",
         "safetensors>=0.5,<1",
         "numpy>=2.0,<3",
         "pyarrow>=18,<27",
@@ -55,6 +57,9 @@ setup(
         "cuda12": ["jax[cuda12]"],
         "cuda13": ["jax[cuda13]"],
         "plan": ["libtpu"],
+        "s3": ["s3fs>=2025.3"],
+        "gs": ["gcsfs>=2025.3"],
+        "hf": ["huggingface_hub>=0.30"],
         "wandb": ["wandb>=0.19"],
         "fast": FAST,
         "test": TEST,
