@@ -13,7 +13,7 @@ from typing import Any
 import jax
 
 from ..data.pipeline import EvalSet
-from ..data.tokenizers import Tokenizer, load_tokenizer
+from ..data.tokenizers import Tokenizer
 from ..errors import UserError
 from ..schema import to_dict
 from ..sharding.mesh import make_mesh
@@ -28,6 +28,7 @@ from .learner import Learner, make_learner
 from .metrics_table import COLUMNS, metrics_rows
 from .results import numbers, write_json
 from .run_folder import read_recipe
+from .run_tokenizer import find_tokenizer
 from .spec import EvalTaskSpec, Recipe
 from .table import print_table
 from .writers import append_metrics
@@ -147,7 +148,7 @@ def evaluate_run(workdir: Path, *, step: int | None = None) -> dict[str, float]:
     """
     recipe, job = read_recipe(workdir), Job()
     mesh = make_mesh(evaluation_mesh(recipe, jax.device_count()))
-    learner, tokenizer = make_learner(recipe, mesh), load_tokenizer(recipe.data.tokenizer)
+    learner, tokenizer = make_learner(recipe, mesh), find_tokenizer(workdir, recipe.data.tokenizer)
     evaluation = make_evaluation(learner, tokenizer, workdir=workdir, job=job)
     with jax.set_mesh(mesh):
         chosen = job.agree(lambda: choose_step(workdir, step))

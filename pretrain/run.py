@@ -12,7 +12,7 @@ import optax
 
 from ..data.index import Index, index_shards
 from ..data.pipeline import TrainStream, check_state, data_state
-from ..data.tokenizers import Tokenizer, load_tokenizer
+from ..data.tokenizers import Tokenizer
 from ..errors import UserError
 from ..sharding.layouts import places
 from ..sharding.mesh import make_mesh
@@ -25,6 +25,7 @@ from .job import Job
 from .learner import Learner, make_learner
 from .optimizer import make_optimizer
 from .run_folder import check_identity
+from .run_tokenizer import find_tokenizer
 from .spec import Recipe
 from .state import TrainState, initial_state, state_layouts, state_shapes
 from .writers import check_writers
@@ -84,7 +85,7 @@ def prepare(recipe: Recipe, workdir: Path, *, job: Job) -> Run:
     """Finds every mistake that can be found without compiling: UserError names it."""
     check_identity(workdir, recipe)
     mesh = make_mesh(check_devices(recipe, device_count=jax.device_count()))
-    tokenizer = load_tokenizer(recipe.data.tokenizer)
+    tokenizer = find_tokenizer(workdir, recipe.data.tokenizer)
     check_tokenizer(recipe, vocab_size=tokenizer.vocab_size, eos_id=tokenizer.eos_id)
     check_writers(recipe.log)
     learner = make_learner(recipe, mesh)

@@ -19,6 +19,7 @@ from .results import drop_result, read_result, write_result
 from .run import begin, prepare
 from .run_folder import describe, write_recipe
 from .run_lock import locked
+from .run_tokenizer import keep_tokenizer
 from .spec import Recipe
 from .state import TrainState
 from .tracer import Profile, Tracer
@@ -41,6 +42,7 @@ def train(recipe: Recipe, workdir: Path, *, profile: Profile | None = None, inte
         start = begin(run, checkpoints)
         first, state = int(start.state.step), start.state
         if jax.process_index() == 0:
+            keep_tokenizer(workdir, run.tokenizer)
             write_recipe(workdir, recipe)
             run.evaluation.forget_after(first)
             if first < recipe.train.steps:

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from ...data.image_presets import preprocessing
-from ...data.tokenizers import Tokenizer, load_tokenizer
+from ...data.tokenizers import Tokenizer
 from ...errors import UserError
 from ...sharding.layouts import named_leaves
 from ...sharding.mesh import make_mesh
@@ -22,6 +22,7 @@ from ..checkpoint import SavedCheckpoints, check_same_tokenizer, restore_params
 from ..learner import make_learner
 from ..recipe import identity_hash
 from ..run_folder import read_recipe
+from ..run_tokenizer import find_tokenizer
 from ..spec import Recipe
 from .config import CARD, CONFIG, WEIGHTS, ExportConfig, Origin, read_config, write_config
 from .model_card import latest_metrics, model_card
@@ -37,7 +38,7 @@ def export_run(workdir: Path, out: Path, *, step: int | None = None) -> dict[str
     recipe = read_recipe(workdir)
     learner = make_learner(recipe, make_mesh(MeshSpec(replica=1, fsdp=1, tensor=1)))
     found, params = restore_params(workdir, learner, step=step)
-    tokenizer, origin = load_tokenizer(recipe.data.tokenizer), origin_of(workdir, recipe, step=found)
+    tokenizer, origin = find_tokenizer(workdir, recipe.data.tokenizer), origin_of(workdir, recipe, step=found)
     check_same_tokenizer(workdir, tokenizer, step=found)
     metrics = latest_metrics(workdir, step=found)
     weights = {name: np.asarray(value, np.float32) for name, value in named_leaves(params).items()}

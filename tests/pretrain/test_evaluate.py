@@ -121,10 +121,10 @@ def test_an_evaluation_that_is_new_to_a_finished_run_is_written_and_shown(square
 
 
 def test_another_tokenizer_under_the_same_path_is_refused(run, monkeypatch):
-    def other(spec):
+    def other(workdir, spec):
         return dataclasses.make_dataclass("Other", ["fingerprint", "eos_id", "pad_id", "vocab_size"])("f" * 64, 1, 0, 60)
 
-    monkeypatch.setattr("diptych.pretrain.evaluate.load_tokenizer", other)
+    monkeypatch.setattr("diptych.pretrain.evaluate.find_tokenizer", other)
     monkeypatch.setattr("diptych.pretrain.evaluate.make_evaluation", lambda *_, **__: None)
     with pytest.raises(UserError, match=r"data\.tokenizer\.path .* fingerprint ffffffffffff now; accepted is the one"):
         evaluate_run(run)
