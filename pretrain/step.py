@@ -12,6 +12,7 @@ import optax
 from ..sharding.axes import AnyMesh
 from ..sharding.layouts import batch_layout, named_leaves, path_name
 from .learner import Learner
+from .objectives.objective import by_name
 from .schedule import learning_rate
 from .spec import Recipe
 from .state import TrainState
@@ -23,8 +24,8 @@ Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
 def make_step(learner: Learner, optimizer: optax.GradientTransformation) -> Step:
     """`step(state, batch) -> (state, metrics)`; batch holds global arrays, metrics are f32[] on every device.
 
-    metrics: loss and what the terms measure, learning_rate, grad_norm (before clipping), param_norm (before the update), and the
-    objective's own parameters (logit_scale as the factor itself, not its logarithm).
+    metrics: loss and what the terms measure, learning_rate, grad_norm (before clipping; not finite: the step left the parameters alone),
+    param_norm (before the update), and the objective's own parameters (logit_scale as the factor itself, not its logarithm).
     """
     recipe = learner.recipe
     rate = learning_rate(recipe.optimizer, steps=recipe.train.steps)
@@ -52,11 +53,13 @@ def make_step(learner: Learner, optimizer: optax.GradientTransformation) -> Step
 
 
 def objective_values(params: Any) -> dict[str, jax.Array]:
-    """The objective's scalar parameters by name, scales as exp(log scale)."""
-    scalars = {
-        name.rsplit(".", 1)[-1]: value for name, value in named_leaves(params).items() if name.startswith("objective.") and value.ndim == 0
-    }
-    return {name: jnp.exp(value) if name == "logit_scale" else value for name, value in scalars.items()}
+    """The objective's scalar parameters by name (`NAME/TERM` where several terms have it), scales as exp(log scale)."""
+    values: dict[str, dict[str, jax.Array]] = {}
+    for path, value in named_leaves(params).items():
+        if path.startswith("objective.terms.") and value.ndim == 0:
+            term, name = path.rsplit(".", 2)[1:]
+            values.setdefault(term, {})[name] = jnp.exp(value) if name == "logit_scale" else value
+    return by_name(values)
 
 
 def batch_shapes(recipe: Recipe, mesh: AnyMesh) -> dict[str, jax.ShapeDtypeStruct]:

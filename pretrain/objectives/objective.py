@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import jax
@@ -22,14 +23,19 @@ class Objective(nnx.Module):
         self.terms = nnx.Dict({name: TERMS[name](spec, eos_id=eos_id, rngs=rngs) for name, _ in self.weights})
 
     def __call__(self, outputs: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes) -> TermOutput:
-        """The total loss; metrics hold each term's loss as `loss/NAME` where there are several, and what the terms measure."""
-        total, metrics = jnp.float32(0), dict[str, jax.Array]()
-        for name, weight in self.weights:
+        """The total loss; metrics hold what the terms measure, and each term's loss as `loss/NAME` where there are several."""
+        found = dict[str, TermOutput]()
+        for name, _ in self.weights:
             term = self.terms[name]
             with jax.named_scope(f"objective_{name}"):
-                output = term({need: outputs[need] for need in term.needs}, batch, axes=axes)
-            total = total + weight * output.loss
-            metrics |= dict(output.metrics)
-            if len(self.weights) > 1:
-                metrics[f"loss/{name}"] = output.loss
-        return TermOutput(loss=total, metrics=metrics)
+                found[name] = term({need: outputs[need] for need in term.needs}, batch, axes=axes)
+        metrics = by_name({name: output.metrics for name, output in found.items()})
+        if len(found) > 1:
+            metrics |= {f"loss/{name}": output.loss for name, output in found.items()}
+        return TermOutput(loss=sum((weight * found[name].loss for name, weight in self.weights), jnp.float32(0)), metrics=metrics)
+
+
+def by_name(values: Mapping[str, Mapping[str, jax.Array]]) -> dict[str, jax.Array]:
+    """Values of each term -> name -> value; `NAME/TERM` where several terms have one of that name."""
+    terms = Counter(name for named in values.values() for name in named)
+    return {name if terms[name] == 1 else f"{name}/{term}": value for term, named in values.items() for name, value in named.items()}

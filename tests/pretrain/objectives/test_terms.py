@@ -7,7 +7,8 @@ from flax import nnx
 
 from diptych.pretrain.objectives.objective import Objective
 from diptych.pretrain.spec import ObjectiveSpec
-from diptych.sharding.axes import mesh_axes
+from diptych.pretrain.step import objective_values
+from diptych.sharding.axes import Axes, mesh_axes
 from diptych.sharding.layouts import batch_layout
 from diptych.sharding.mesh import make_mesh
 from diptych.sharding.spec import MeshSpec
@@ -127,3 +128,21 @@ def test_weighted_terms_add_up(outputs):
 
 def test_a_term_of_weight_zero_has_no_parameters():
     assert jax.tree.leaves(nnx.state(objective({"softmax": 0.0, "captioning": 1.0}, 10.0))) == []
+
+
+def test_terms_that_measure_the_same_are_told_apart(outputs):
+    named, text = outputs
+    both = objective({"softmax": 1.0, "sigmoid": 1.0}, 10.0)
+    metrics = both(named, {"text": text}, axes=Axes()).metrics
+    assert metrics.keys() == {"i2t_accuracy/softmax", "i2t_accuracy/sigmoid", "loss/softmax", "loss/sigmoid"}
+    values = objective_values({"objective": nnx.as_pure(nnx.state(both))})
+    assert values.keys() == {"logit_scale/softmax", "logit_scale/sigmoid", "logit_bias"}
+    alone = objective({"softmax": 1.0, "captioning": 1.0}, 10.0)(named, {"text": text}, axes=Axes()).metrics
+    assert alone.keys() == {"i2t_accuracy", "caption_perplexity", "loss/softmax", "loss/captioning"}
+
+
+def test_captions_without_a_word_have_no_loss(outputs):
+    named, text = outputs
+    empty = np.full_like(text, EOS)
+    loss, gradients = on_mesh(objective({"captioning": 1.0}, 10.0), named, empty, (1, 1, 1))
+    assert loss == 0 and all(not np.any(gradient) for gradient in gradients.values())
