@@ -12,11 +12,15 @@ from .stores import Stat
 
 
 class Blob(Protocol):
-    """One object; safe to share between threads. url: as it was opened. size: bytes. etag: names the content (see stores.Stat)."""
+    """One object; safe to share between threads.
+
+    url: as it was opened. size: bytes. etag: names this version of it. checksum: of its content, where the store tells one (stores.Stat).
+    """
 
     url: str
     size: int
     etag: str
+    checksum: str
 
     def pread(self, offset: int, size: int) -> bytes:
         """Exactly `size` bytes from `offset`. Raises OSError: past the end, unreadable after all attempts, Changed since."""
@@ -40,15 +44,6 @@ def open_url(url: str, *, patience: Patience | None = None) -> Blob:
     return RemoteBlob(url, patience or Patience())
 
 
-def glob_urls(pattern: str, *, patience: Patience | None = None) -> list[str]:
-    """The remote objects that a pattern with `*`, `?`, `[...]` names, sorted. Raises as open_url does."""
-    protocol = pattern.partition("://")[0]
-    patience = patience or Patience()
-    fs = filesystem(protocol, patience, os.getpid())
-    found = retry(lambda: fs.glob(pattern), what=pattern, patience=patience)
-    return sorted(fs.unstrip_protocol(path) for path in found)
-
-
 def _exactly(data: bytes, url: str, offset: int, size: int) -> bytes:
     if len(data) != size:
         raise OSError(f"{url}: {len(data)} of the {size} bytes at {offset} came")
@@ -62,7 +57,7 @@ class LocalBlob:
         self.url = url
         self._file: _Descriptor | None = _Descriptor(url.removeprefix("file://"))
         self._made = os.fstat(self._file.number)
-        self.size, self.etag = self._made.st_size, f"mtime:{self._made.st_mtime_ns}"
+        self.size, self.etag, self.checksum = self._made.st_size, f"mtime:{self._made.st_mtime_ns}", ""
 
     def pread(self, offset: int, size: int) -> bytes:
         """See Blob."""
@@ -91,7 +86,7 @@ class RemoteBlob:
         self._store = store(protocol, patience, os.getpid())
         self._path = filesystem(protocol, patience, os.getpid())._strip_protocol(url)
         self._stat: Stat = retry(lambda: self._store.stat(self._path), what=url, patience=patience)
-        self.size, self.etag = self._stat.size, self._stat.etag
+        self.size, self.etag, self.checksum = self._stat.size, self._stat.etag, self._stat.checksum
 
     def pread(self, offset: int, size: int) -> bytes:
         """See Blob."""

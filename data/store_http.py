@@ -9,8 +9,8 @@ import aiohttp
 from fsspec.asyn import sync
 
 from .retry import Changed, Patience, Refused
-from .store_s3 import s3_tag
-from .stores import Stat
+from .store_s3 import s3_checksum
+from .stores import Stat, plain_etag
 
 
 class HttpStore:
@@ -35,18 +35,18 @@ class HttpStore:
     async def _stat(self, path: str) -> Stat:
         async with await self._get(path, 0, 1) as answer:
             if answer.status == 416:  # an empty object has no first byte
-                return Stat(0, *_http_tag(answer.headers))
+                return Stat(0, _tag(answer), "", "")
             _check(answer)
-            return Stat(_total(answer), *_http_tag(answer.headers))
+            return Stat(_total(answer), _tag(answer), _checksum(answer), "")
 
     async def _read(self, path: str, start: int, end: int, stat: Stat) -> bytes:
         async with await self._get(path, start, end) as answer:
             if answer.status == 416:
                 raise Changed(f"has no byte {start} any more")
             _check(answer)
-            _, pin = _http_tag(answer.headers)
-            if _total(answer) != stat.size or pin != stat.pin:
-                raise Changed(f"was {stat.size} bytes, {stat.pin or 'no etag'}; is {_total(answer)} bytes, {pin or 'no etag'}")
+            size, etag = _total(answer), _tag(answer)
+            if (size, etag) != (stat.size, stat.etag):
+                raise Changed(f"was {stat.size} bytes, {stat.etag or 'no etag'}; is {size} bytes, {etag or 'no etag'}")
             if not answer.headers["Content-Range"].startswith(f"bytes {start}-"):
                 raise OSError(f"asked for byte {start}, got {answer.headers['Content-Range']}")
             return await answer.read()
@@ -69,12 +69,19 @@ def _total(answer: aiohttp.ClientResponse) -> int:
     return int(total)
 
 
-def _http_tag(headers: Any) -> tuple[str, str]:
-    """etag and pin of a response."""
-    pin = headers.get("ETag", "").removeprefix("W/").strip('"') or headers.get("Last-Modified", "")
+def _tag(answer: aiohttp.ClientResponse) -> str:
+    etag, modified = answer.headers.get("ETag"), answer.headers.get("Last-Modified")
+    return plain_etag(etag) if etag else f"modified:{modified}" if modified else ""
+
+
+def _checksum(answer: aiohttp.ClientResponse) -> str:
+    """What Google's and Amazon's stores tell, public files of theirs among them; an etag of others need not be an MD5."""
+    headers = answer.headers
     sums = dict(part.strip().partition("=")[::2] for value in headers.getall("x-goog-hash", ()) for part in value.split(","))
-    if "md5" in sums:
-        return "md5:" + base64.b64decode(sums["md5"]).hex(), pin
+    for name in ("md5", "crc32c"):
+        if name in sums:
+            return f"{name}:{base64.b64decode(sums[name]).hex()}"
     if "x-amz-request-id" in headers:
-        return s3_tag(pin, headers.get("x-amz-server-side-encryption", "")), pin
-    return f"http:{pin}", pin
+        encryption = "own key" if "x-amz-server-side-encryption-customer-algorithm" in headers else ""
+        return s3_checksum(headers.get("ETag", "").strip('"'), encryption or headers.get("x-amz-server-side-encryption", ""))
+    return ""

@@ -8,7 +8,7 @@ from typing import Any
 from fsspec.asyn import sync
 
 from .retry import Changed, Patience, status_of
-from .stores import Stat
+from .stores import Stat, plain_etag
 
 
 class S3Store:
@@ -24,7 +24,7 @@ class S3Store:
         head = self._fs.call_s3("head_object", Bucket=bucket, Key=key, timeout=self._patience.deadline(0))
         pin = head["ETag"]
         encryption = "own key" if "SSECustomerAlgorithm" in head else head.get("ServerSideEncryption", "")
-        return Stat(head["ContentLength"], s3_tag(pin.strip('"'), encryption), pin)
+        return Stat(head["ContentLength"], plain_etag(pin), s3_checksum(pin.strip('"'), encryption), pin)
 
     def read(self, path: str, start: int, end: int, stat: Stat) -> bytes:
         """See Store."""
@@ -42,7 +42,7 @@ class S3Store:
             return await body.read()
 
 
-def s3_tag(etag: str, encryption: str) -> str:
+def s3_checksum(etag: str, encryption: str) -> str:
     """An S3 etag is the content's MD5 unless it was uploaded in parts (it has a dash then) or encrypted with a key of its own."""
     plain = re.fullmatch("[0-9a-f]{32}", etag) and encryption in ("", "AES256")
-    return f"{'md5' if plain else 's3'}:{etag}"
+    return f"md5:{etag}" if plain else ""

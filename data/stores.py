@@ -16,13 +16,13 @@ RECHECK = 60.0  # seconds after which an object that cannot be pinned is looked 
 class Stat:
     """What a store says of an object.
 
-    etag: `md5:`, `sha256:` or `crc32c:` and hex digits where the store tells the checksum of the content, else `KIND:`
-        and what the store calls it.
-    pin: what a read is tied to, in the store's own words.
+    etag: `KIND:` and what names this version of the object, in a listing too. checksum: of the content, `md5:`, `sha256:` or `crc32c:` and
+    hex digits, where the store tells one, else empty. pin: what a read is tied to, in the store's own words.
     """
 
     size: int
     etag: str
+    checksum: str
     pin: str
 
 
@@ -51,7 +51,7 @@ class AnyStore:
         if info.get("type") == "directory" or info.get("size") is None:
             raise IsADirectoryError("is no file")
         self._seen[path] = time.monotonic()
-        return Stat(info["size"], any_tag(info), str(info.get("generation", "")))
+        return Stat(info["size"], any_tag(info), any_checksum(info), str(info.get("generation", "")))
 
     def read(self, path: str, start: int, end: int, stat: Stat) -> bytes:
         """See Store."""
@@ -65,13 +65,24 @@ class AnyStore:
 
 
 def any_tag(info: dict[str, Any]) -> str:
-    """The best name for the content among what fsspec's `info` tells."""
-    if info.get("md5Hash"):
-        return "md5:" + base64.b64decode(info["md5Hash"]).hex()
-    if info.get("crc32c"):
-        return "crc32c:" + base64.b64decode(info["crc32c"]).hex()
+    """The etag of an object among what fsspec's `info`, or a row of its listings, tells."""
+    if checksum := any_checksum(info):
+        return checksum
+    if info.get("ETag"):
+        return plain_etag(info["ETag"])
+    named = ((name, info.get(name)) for name in ("xet_hash", "blob_id", "etag", "generation", "mtime", "created"))
+    return next((f"{name}:{value}" for name, value in named if value), "")
+
+
+def any_checksum(info: dict[str, Any]) -> str:
+    """The checksum of an object among what fsspec's `info`, or a row of its listings, tells."""
+    for name, key in (("md5", "md5Hash"), ("crc32c", "crc32c")):
+        if info.get(key):
+            return f"{name}:{base64.b64decode(info[key]).hex()}"
     sha256 = getattr(info.get("lfs"), "sha256", None)
-    if sha256:
-        return f"sha256:{sha256}"
-    named = (info.get(name) for name in ("xet_hash", "blob_id", "ETag", "etag", "generation", "mtime", "created"))
-    return f"any:{next((str(name) for name in named if name), '')}"
+    return f"sha256:{sha256}" if sha256 else ""
+
+
+def plain_etag(etag: str) -> str:
+    """An HTTP or S3 entity tag, weak or strong, as an etag of Stat."""
+    return "etag:" + etag.removeprefix("W/").strip('"')
