@@ -37,6 +37,7 @@ setup(
         "orbax-checkpoint>=0.12.8,<0.13",
         "grain>=0.2.18,<0.3",
         "webdataset>=1.0.2,<2",
+        "braceexpand>=0.1.7,<1",
         "tensorflow-datasets>=4.9.10,<5",
         "ml_collections>=1.1,<2",
         "sentencepiece>=0.2.1,<0.3",
