@@ -15,7 +15,7 @@ from .spec import DecodeSpec
 IMAGES = ("jpg", "png", "jpeg", "webp", "gif", "bmp", "tif", "tiff")
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # of 50 that Pillow reads; one of the others (EPS) would start a program
 REFERENCE = DecodeSpec()
-MAX_SCANS = 100  # a progressive JPEG has about 10; libjpeg has no limit, and every scan passes over all of the image
+MAX_SCANS = 100  # a progressive JPEG has about 10; libjpeg has no limit, and each passes over the whole image: 16 ms for 2^26 pixels
 ORIENTATION = 0x0112  # EXIF's tag (CIPA DC-008, section 4.6.4)
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
