@@ -19,13 +19,15 @@ def decode_simplejpeg(data: bytes, *, size: tuple[int, int], needed: int | None)
     """A JPEG of `size` (width, height) pixels at the smallest M/8 scale that leaves `needed` pixels of its shorter side.
 
     At full scale the pixels are the reference's, bit for bit: accurate inverse DCT, smooth upsampling of colours.
-    None where libjpeg-turbo warns of anything (cut short, bytes that make no sense): then the reference decides.
+    None where libjpeg-turbo finds another size, or warns of anything (cut short, bytes that make no sense): then the reference decides.
     """
     import simplejpeg
 
     scaled = needed is not None and needed < min(size)  # else no scale: 2 x 500 pixels at 5/8 are 2 x 313, rounded up
     width, height = (needed, needed) if scaled else size
     try:
+        if simplejpeg.decode_jpeg_header(data)[1::-1] != size:  # a file with two headers could claim more pixels than were let in
+            return None
         pixels: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", fastdct=False, fastupsample=False, min_width=width, min_height=height)
     except ValueError:
         return None

@@ -70,6 +70,12 @@ def test_where_libjpeg_warns_the_reference_decides(backend):
     assert np.array_equal(decode(bytes(jpeg), DecodeSpec(backend=backend)), plain(bytes(jpeg)))
 
 
+def test_another_size_than_the_header_that_was_judged_is_not_decoded():
+    data = encoded(photo(64, 48))
+    assert decode_simplejpeg(data, size=(64, 48), needed=None).size == (64, 48)
+    assert decode_simplejpeg(data, size=(48, 64), needed=None) is None
+
+
 def test_a_scaled_decode_leaves_what_is_needed_and_no_more_than_it_must():
     data = encoded(photo(400, 320))
     sizes = {needed: decode(data, DecodeSpec(backend="simplejpeg"), needed=needed).size for needed in (1, 40, 41, 100, 161, 320, 999)}
