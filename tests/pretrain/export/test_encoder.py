@@ -1,10 +1,13 @@
+import dataclasses
 import json
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file
 
 import diptych
 from diptych.data.eval_set import EvalSet
@@ -13,11 +16,25 @@ from diptych.errors import UserError
 from diptych.pretrain.checkpoint import restore_params
 from diptych.pretrain.encode import array_rows, make_encoders
 from diptych.pretrain.export.encoder import SIZES
+from diptych.pretrain.export.export import export_run
 from diptych.pretrain.learner import make_learner
+from diptych.pretrain.spec import EvalSpec
+from diptych.sharding.layouts import named_leaves
 from diptych.sharding.mesh import make_mesh
+from diptych.sharding.spec import MeshSpec
 
 NEWER = '{"format": "diptych-encoder", "version": 9}'
 TEXTS = ["a red square", "blue", "a pale white square " * 20]
+
+
+def embeddings(recipe, workdir, pictures):
+    """Of the newest checkpoint by the trainer's forward pass on its mesh."""
+    learner = make_learner(recipe, make_mesh(recipe.mesh))
+    tokens = load_tokenizer(recipe.data.tokenizer)(TEXTS, recipe.model.text.context_length)
+    with jax.set_mesh(learner.mesh):
+        _, params = restore_params(workdir, learner, step=None)
+        encoders = make_encoders(learner, batch_size=8)
+        return {"images": encoders.images(params, array_rows(pictures)), "texts": encoders.texts(params, tokens)}
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +50,8 @@ def pictures(shard, squares_recipe):
 
 @pytest.fixture(scope="module")
 def trainers(trained, squares_recipe, pictures):
-    """Embeddings of the trainer's own forward pass on its mesh of eight devices."""
-    learner = make_learner(squares_recipe, make_mesh(squares_recipe.mesh))
-    tokens = load_tokenizer(squares_recipe.data.tokenizer)(TEXTS, squares_recipe.model.text.context_length)
-    with jax.set_mesh(learner.mesh):
-        _, params = restore_params(trained, learner, step=None)
-        encoders = make_encoders(learner, batch_size=8)
-        return {"images": encoders.images(params, array_rows(pictures)), "texts": encoders.texts(params, tokens)}
+    """Embeddings of the trainer's own forward pass."""
+    return embeddings(squares_recipe, trained, pictures)
 
 
 def test_embeddings_equal_the_trainers(encoder, pictures, trainers):
@@ -48,6 +60,44 @@ def test_embeddings_equal_the_trainers(encoder, pictures, trainers):
     np.testing.assert_allclose(images, trainers["images"], atol=1e-5)
     np.testing.assert_allclose(texts, trainers["texts"], atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(images, axis=1), 1, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def bfloat16_run(squares_recipe, tmp_path_factory):
+    """A run of towers that compute in bfloat16, on one device: its recipe, its folder and its exported model."""
+    from diptych.pretrain.train import train
+
+    bfloat16, one = dataclasses.replace(squares_recipe.train, dtype="bfloat16"), MeshSpec(replica=1, fsdp=1, tensor=1)
+    recipe = dataclasses.replace(squares_recipe, train=bfloat16, mesh=one, eval=EvalSpec())
+    workdir, out = tmp_path_factory.mktemp("bfloat16"), tmp_path_factory.mktemp("models") / "bfloat16"
+    train(recipe, workdir)
+    export_run(workdir, out)
+    return recipe, workdir, out
+
+
+def test_a_bfloat16_run_exports_its_float32_weights(bfloat16_run):
+    recipe, workdir, out = bfloat16_run
+    learner = make_learner(recipe, make_mesh(recipe.mesh))
+    with jax.set_mesh(learner.mesh):
+        params = named_leaves(restore_params(workdir, learner, step=None)[1])
+    weights = load_file(out / "model.safetensors")
+    assert weights.keys() == params.keys()
+    for name, value in weights.items():
+        assert value.dtype == np.float32
+        np.testing.assert_array_equal(value, params[name], err_msg=name)
+    assert any(not np.array_equal(value, value.astype(jnp.bfloat16)) for value in weights.values()), "nothing tells them from bfloat16"
+
+
+def test_embeddings_of_a_bfloat16_run_equal_its_float32_evaluation(bfloat16_run, pictures):
+    recipe, workdir, out = bfloat16_run
+    model, found = diptych.load(out), {}
+    exported = {"images": model.encode_image(pictures), "texts": model.encode_text(TEXTS)}
+    for dtype in ("float32", "bfloat16"):
+        found[dtype] = embeddings(dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, dtype=dtype)), workdir, pictures)
+    for name, value in exported.items():
+        np.testing.assert_allclose(value, found["float32"][name], atol=1e-5)
+        difference = np.abs(value - found["bfloat16"][name]).max()
+        assert 1e-5 < difference < 2e-2, "the trainer's own towers round to bfloat16, and no more than that"
 
 
 @pytest.mark.parametrize(
