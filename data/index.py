@@ -1,147 +1,115 @@
-"""The index of the shards: where each sample starts. One pass over the headers; then any sample is one read."""
+"""The index of the shards: any sample is one read."""
 
 from __future__ import annotations
 
 import bisect
-import dataclasses
-import functools
-import hashlib
 import itertools
-import json
-import os
-import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import UserError
+from .index_manifest import index_manifest
+from .kept import Kept
+from .manifest import Manifest
+from .read_shard import scan_blob
 from .sample import Sample
-from .shards import ACCEPTED, expand
-from .tar import BLOCK, TarError, members, split_name
+from .scan import sample_members
+from .storage import Blob, is_local, open_url
+from .tar import BLOCK
+from .tar_names import TarError
 
 OPEN_FILES = 256
+LOCATED_SHARDS = 1024  # whose starts are kept, where they had to be found: 40 kB each at 10,000 samples
 
 
-@dataclasses.dataclass(frozen=True)
-class Shard:
-    """One tar. path: as found. size: bytes. samples: how many it holds."""
+class ShardCache(Protocol):
+    """Shards from far away on the disk of this host."""
 
-    path: str
-    size: int
-    samples: int
+    def path(self, url: str) -> str | None:
+        """The local file with the whole shard, if there is one now."""
 
 
 class Index:
-    """Random access to the samples of shards; safe to share between threads, and to send to another process.
+    """Random access to the samples of shards; a Source. Safe to share between threads, and to send to another process.
 
-    starts: uint32[samples + shards], for each shard the starts of its samples and the end of the last, in blocks of 512 bytes.
+    shards: in the order of their numbers. fingerprint: SHA-256 of the shards' base names, bytes and counts, in that order: the same
+    wherever they lie.
     """
 
-    def __init__(self, shards: Sequence[Shard], starts: np.ndarray):
-        self.shards = tuple(shards)
-        self._starts = starts
-        self._first = [0, *itertools.accumulate(shard.samples for shard in shards)]
-        self._files: dict[int, _File] = {}
-        self._lock = threading.Lock()
+    def __init__(self, manifest: Manifest, *, cache: ShardCache | None = None):
+        self.shards, self.fingerprint, self._starts, self._cache = manifest.shards, manifest.fingerprint, manifest.starts, cache
+        self._set_up()
+
+    def _set_up(self) -> None:
+        self._first = [0, *itertools.accumulate(shard.samples for shard in self.shards)]
+        self._open: Kept[tuple[int, str], Blob] = Kept(OPEN_FILES)
+        self._located: Kept[int, np.ndarray] = Kept(LOCATED_SHARDS)
 
     def __len__(self) -> int:
         return self._first[-1]
 
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 of the shards' base names, bytes and counts, in order: the same wherever the shards lie."""
-        rows = [[os.path.basename(shard.path), shard.size, shard.samples] for shard in self.shards]
-        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    @property
+    def counts(self) -> np.ndarray:
+        """int64[shards]: how many samples each holds."""
+        return np.diff(np.array(self._first, np.int64))
+
+    def through(self, cache: ShardCache) -> Index:
+        """The same index, which reads shards from far away out of `cache` where they are there."""
+        return Index(Manifest(self.shards, self._starts, self.fingerprint), cache=cache)
 
     def read(self, sample: int) -> Sample:
         """Sample number `sample` of 0..len-1, in one read. Raises OSError, also where the shard is not what was indexed."""
-        shard = bisect.bisect_right(self._first, sample) - 1
-        row = sample + shard
-        start, end = int(self._starts[row]) * BLOCK, int(self._starts[row + 1]) * BLOCK
-        path = self.shards[shard].path
-        file = self._open(shard)  # held: it closes with its last holder
-        data = os.pread(file.descriptor, end - start, start)
+        if not 0 <= sample < len(self):
+            raise IndexError(f"there is no sample {sample} among {len(self)}")
+        number = bisect.bisect_right(self._first, sample) - 1
+        shard, blob = self.shards[number], self._blob(number)
+        start, end = self._place(number, sample, blob)
+        data = blob.pread(start, end - start)
         try:
-            return _parse(data, path)
-        except (TarError, IndexError) as error:
-            raise OSError(f"{path} has changed since it was indexed: no whole sample at byte {start}") from error
+            key, found = sample_members(data)
+        except TarError as error:
+            raise OSError(f"{shard.url} has changed since it was indexed: no whole sample at byte {start}") from error
+        return Sample(shard.url, key, found)
 
-    def _open(self, shard: int) -> _File:
-        with self._lock:
-            file = self._files.pop(shard, None) or _File(self.shards[shard].path)
-            self._files[shard] = file
-            if len(self._files) > OPEN_FILES:
-                del self._files[next(iter(self._files))]
-            return file
+    def _place(self, number: int, sample: int, blob: Blob) -> tuple[int, int]:
+        """The bytes where a sample starts and ends."""
+        starts, row = self._starts.array, sample + number
+        if not self.shards[number].located:
+            starts, row = self._locate(number, blob), sample - self._first[number]
+        return int(starts[row]) * BLOCK, int(starts[row + 1]) * BLOCK
+
+    def _locate(self, number: int, blob: Blob) -> np.ndarray:
+        """The starts of the samples of a shard of which only their number was known. Raises OSError where that is another."""
+        shard = self.shards[number]
+        try:
+            starts = self._located.get(number, lambda: scan_blob(blob, blob.url).starts)
+        except TarError as error:
+            raise OSError(f"{shard.url} {error}") from error
+        if len(starts) != shard.samples + 1:
+            raise OSError(
+                f"{shard.url} holds {len(starts) - 1} samples where {shard.counted} says {shard.samples}: "
+                "index it again with `diptych data index --scan`, and start a new run"
+            )
+        return starts
+
+    def _blob(self, number: int) -> Blob:
+        shard = self.shards[number]
+        local = None if self._cache is None or is_local(shard.url) else self._cache.path(shard.url)
+        place = local or shard.url
+        blob = self._open.get((number, place), lambda: open_url(place))
+        if blob.size != shard.bytes:
+            raise OSError(f"{shard.url} has changed since it was indexed: it had {shard.bytes} bytes and has {blob.size}")
+        return blob
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_files", "_lock")}
+        return {name: getattr(self, name) for name in ("shards", "fingerprint", "_starts", "_cache")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _files={}, _lock=threading.Lock())
-
-
-class _File:
-    """A descriptor that closes when the last thread that reads from it lets go."""
-
-    def __init__(self, path: str):
-        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-    def __del__(self) -> None:
-        if hasattr(self, "descriptor"):
-            os.close(self.descriptor)
+        vars(self).update(state)
+        self._set_up()
 
 
 def index_shards(patterns: Sequence[str], *, setting: str) -> Index:
-    """The index of all samples in the files that `patterns` name.
-
-    setting: the path in the recipe, for messages. Raises UserError: nothing matches, a file is not a whole tar, no samples at all.
-    """
-    shards, starts = [], []
-    for path in expand(patterns, setting=setting):
-        try:
-            size, blocks = _scan(path)
-        except TarError as error:
-            raise UserError(f"{setting} has {path!r}, which {error}; {ACCEPTED}") from error
-        shards.append(Shard(path, size, len(blocks) - 1))
-        starts.append(np.asarray(blocks, np.uint32))
-    index = Index(shards, np.concatenate(starts))
-    if not len(index):
-        raise UserError(f"{setting} = {list(patterns)} holds no samples; {ACCEPTED}")
-    return index
-
-
-def _scan(path: str) -> tuple[int, list[int]]:
-    """Bytes of the tar, and the blocks at which its samples start, closed by the block where the last one ends."""
-    file = _File(path)
-    size = os.fstat(file.descriptor).st_size
-    blocks, current, end = [], None, 0
-    for member in members(lambda offset, length: os.pread(file.descriptor, length, offset)):
-        if member.end > size:
-            raise TarError(f"is cut short at byte {size}")
-        split = split_name(member.name)
-        if split is None:
-            continue
-        if split[0] != current:
-            current = split[0]
-            blocks.append(member.start // BLOCK)
-        end = member.end
-    return size, [*blocks, -(-end // BLOCK)]
-
-
-def _parse(data: bytes, path: str) -> Sample:
-    """The sample that the bytes of its members, headers included, hold."""
-    found: dict[str, bytes] = {}
-    key = ""
-    for member in members(lambda offset, length: data[offset : offset + length]):
-        split = split_name(member.name)
-        if split is None:
-            continue
-        if member.end > len(data):
-            raise TarError("is cut short")
-        key = split[0]
-        found[split[1]] = data[member.payload : member.end]
-    if not found:
-        raise TarError("holds no member")
-    return Sample(path, key, found)
+    """The index of all samples in the shards, or the manifest, that `patterns` name: as `index_manifest`, which says what it raises."""
+    return Index(index_manifest(patterns, setting=setting))

@@ -1,23 +1,24 @@
-"""The headers of a tar, read raw: 428,000 members a second, where `tarfile` reads 58,000."""
+"""The headers of a tar, read raw: several times as many members a second as `tarfile` reads."""
 
 from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import NamedTuple
+
+from .tar_names import TarError, gnu_name, header_name, pax_records
 
 BLOCK = 512
 REGULAR = b"07\0"
 WITHOUT_PAYLOAD = b"123456"
 GZIP = b"\x1f\x8b"
+USUAL = re.compile(rb"([0-7]{11})[\0 ].{12}([0-7]{6})\0", re.DOTALL)  # size, time, checksum as nearly all writers write them
 OCTAL = re.compile(rb"[0-7]*")
-PAX_RECORD = re.compile(rb"(\d+) ([^=]+)=")
-METADATA = re.compile(r"__[^/]*__($|/)")
+EXTRA_BYTES = 1 << 20  # of a long name or a pax header; writers stay below 64 KiB
+PADDING_BYTES = 1 << 20  # after the end of the archive: writers fill up to 10 KiB, GNU tar to 1 MiB at most
 
-
-class TarError(ValueError):
-    """The bytes are not a tar, or not a whole one; the message ends a sentence that begins with the name of the file."""
+Read = Callable[[int, int], bytes]
 
 
 class Member(NamedTuple):
@@ -29,52 +30,76 @@ class Member(NamedTuple):
     end: int
 
 
-def members(read: Callable[[int, int], bytes]) -> Iterator[Member]:
-    """The regular files, in order; `read(offset, size)` gives bytes, fewer at the end. Links, devices and folders are left out.
+def members(read: Read, size: int) -> Generator[Member, None, int]:
+    """The regular files in the first `size` bytes, in order; `read(offset, size)` gives bytes. Links, devices and folders are left out.
 
-    Long names in the GNU and the pax manner are followed. Raises TarError.
+    Long names in the GNU and the pax manner are followed. Returns where it ended: at a block of zeros, or behind the last byte.
+    Raises TarError.
     """
     offset, start, extra = 0, 0, dict[str, str]()
-    while True:
+    while offset < size:
         header = read(offset, BLOCK)
-        if not header or (not header[0] and header.count(0) == BLOCK):
-            return
-        _check(header, offset)
-        kind, payload, size = header[156], offset + BLOCK, _number(header[124:136])
-        if kind in WITHOUT_PAYLOAD:
-            size = 0
-        elif kind in REGULAR:
-            size = int(extra.get("size", size))
-        elif kind in b"xXL":
-            extra |= _extra(kind, read(payload, size))
-        elif kind in b"S":
-            raise TarError(f"holds a sparse file at byte {offset}")
-        name = extra.get("path") or _name(header)
-        if kind in REGULAR and not name.endswith("/"):
-            yield Member(name, start, payload, payload + size)
-        offset = payload + -(-size // BLOCK) * BLOCK
-        if kind not in b"xXLKg":
-            start, extra = offset, {}
+        if header.startswith(b"\0") and header.count(0) == BLOCK:
+            return offset
+        length, kind, payload = _length(header, offset), header[156], offset + BLOCK
+        if kind in REGULAR:
+            length = int(extra["size"]) if "size" in extra else length
+        elif kind in WITHOUT_PAYLOAD:
+            length = 0
+        end = payload + length
+        if end > size:
+            raise TarError(f"is cut short at byte {size}")
+        offset = payload + -(-length // BLOCK) * BLOCK
+        if kind in b"xXLKg":
+            if kind in b"xXL":
+                extra |= _extra(kind, read, payload, length)
+            continue
+        if kind in b"S" or "sparse" in extra:
+            raise TarError(f"holds a sparse file at byte {start}")
+        if kind in REGULAR:
+            name = extra.get("path") or header_name(header)
+            if not name.endswith("/"):
+                yield Member(name, start, payload, end)
+        start, extra = offset, {}
+    return offset
 
 
-def split_name(name: str) -> tuple[str, str] | None:
-    """(key, suffix) by WebDataset's rules: split at the first dot of the file's own name, folders kept; None for files it passes over."""
-    folder, slash, base = name.rpartition("/")
-    stem, dot, suffix = base.partition(".")
-    if not stem or not dot or METADATA.match(name):
-        return None
-    return folder + slash + stem, suffix.lower()
+def stretch(read: Read, size: int) -> Generator[Member, None, None]:
+    """The members in `size` bytes out of the middle of a tar. Raises TarError also where the tar ends there."""
+    end = yield from members(read, size)
+    if end < size:
+        raise TarError(f"ends at byte {end}")
 
 
-def _check(header: bytes, offset: int) -> None:
+def archive(read: Read, size: int) -> Generator[Member, None, None]:
+    """The members of a whole tar of `size` bytes. Raises TarError also where it does not end as a tar ends.
+
+    A tar ends with two blocks of zeros and zeros behind them; one block will do, since nothing can be lost after it. A tar without is
+    refused: a copy that was cut between two members looks just so.
+    """
+    if not size:
+        raise TarError("is empty (0 bytes; a tar without members has two blocks of zeros)")
+    end = yield from members(read, size)
+    if end >= size:
+        raise TarError(f"is cut short at byte {size}: the zeros that end a tar are missing")
+    padding = read(end, min(size - end, PADDING_BYTES))
+    if padding.count(0) != len(padding):
+        raise TarError(f"goes on behind its end at byte {end}: it is damaged, or several tars in one file")
+
+
+def _length(header: bytes, offset: int) -> int:
+    """Bytes of the payload, by a header whose checksum is right. Raises TarError for anything else."""
     if len(header) < BLOCK:
         raise TarError(f"is cut short at byte {offset + len(header)}" if offset else "is not a tar")
-    if not offset and header.startswith(GZIP):
-        raise TarError("is compressed")
+    usual = USUAL.match(header, 124)
+    length, checksum = (int(usual[1], 8), int(usual[2], 8)) if usual else (_number(header[124:136]), _number(header[148:156]))
     # The checksum is the sum of the header with blanks in its own place; the low half of adler32 is 1 + that sum, modulo 65,521 (0.4 us).
     adler = zlib.adler32(header[156:], zlib.adler32(b" " * 8, zlib.adler32(header[:148])))
-    if adler & 0xFFFF != (1 + _number(header[148:156])) % 65521 or _number(header[124:136]) < 0:
-        raise TarError(f"has a damaged header at byte {offset}" if offset else "is not a tar")
+    if adler & 0xFFFF != (1 + checksum) % 65521 or length < 0:
+        if not offset:
+            raise TarError("is compressed" if header.startswith(GZIP) else "is not a tar")
+        raise TarError(f"has a damaged header at byte {offset}")
+    return length
 
 
 def _number(field: bytes) -> int:
@@ -85,23 +110,9 @@ def _number(field: bytes) -> int:
     return int(digits or b"0", 8) if OCTAL.fullmatch(digits) else -1
 
 
-def _name(header: bytes) -> str:
-    name = header[:100].split(b"\0", 1)[0]
-    prefix = header[345:500].split(b"\0", 1)[0] if header[257:263] == b"ustar\0" else b""
-    return _text(prefix + b"/" + name if prefix else name)
-
-
-def _extra(kind: int, payload: bytes) -> dict[str, str]:
-    if kind in b"L":
-        return {"path": _text(payload.split(b"\0", 1)[0])}
-    records, rest = dict[str, str](), payload
-    while record := PAX_RECORD.match(rest):
-        length, name = int(record[1]), record[2].decode("utf-8", "replace")
-        if name in ("path", "size"):
-            records[name] = _text(rest[record.end() : length - 1])
-        rest = rest[max(length, record.end()) :]
-    return records
-
-
-def _text(name: bytes) -> str:
-    return name.decode("utf-8", "surrogateescape")
+def _extra(kind: int, read: Read, payload: int, length: int) -> dict[str, str]:
+    """What a header before the header says: `path`, `size` (digits), `sparse`."""
+    if length > EXTRA_BYTES:
+        raise TarError(f"has a header of {length} bytes at byte {payload}")
+    content = read(payload, length)
+    return {"path": gnu_name(content)} if kind in b"L" else pax_records(content, payload)

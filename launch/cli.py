@@ -24,6 +24,7 @@ VERBS = {
     "eval": "evaluate a checkpoint of a run",
     "export": "write the encoders of a run as a self-contained folder",
     "embed": "embed images and texts with an exported model",
+    "data": "index, make, inspect, measure and count training data; train tokenizers on it",
     "sweep": "train a recipe under several settings and compare them",
 }
 
@@ -74,7 +75,7 @@ def run(argv: list[str], interrupts: Interrupts) -> int:
     overrides = [word.removeprefix(OVERRIDE) for word in rest if word.startswith(OVERRIDE) and hasattr(args, "overrides")]
     for word in rest:
         if not (word.startswith(OVERRIDE) and hasattr(args, "overrides")):
-            raise unknown_argument(word, subparsers[args.verb])
+            raise unknown_argument(word, getattr(args, "parser", subparsers[args.verb]))
     args.overrides, args.interrupts = overrides, interrupts
     result = module.run(args)
     if args.json and is_first():

@@ -1,8 +1,14 @@
 """All tests run on eight simulated CPU devices."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
+if "DIPTYCH_CACHE" not in os.environ:  # tests leave the user's cache alone; pytest's workers share this one
+    os.environ["DIPTYCH_CACHE"] = tempfile.mkdtemp(prefix="diptych-cache-")
+    atexit.register(shutil.rmtree, os.environ["DIPTYCH_CACHE"], ignore_errors=True)
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "8"
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # see launch/environment.py

@@ -1,0 +1,85 @@
+"""Finds what other tools wrote beside shards, with few requests: a folder that lacks a kind of file is not asked for it again."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import threading
+from collections.abc import Mapping
+
+from .scan import Scan
+from .sidecars import Count, energon_scan, img2dataset_count, wids_counts
+from .storage import is_local, open_url
+from .tar import Read
+
+JSON_BYTES, JSON_FILES = 64 << 20, 16  # of a folder's JSON files, which may be lists of shards
+
+
+class Beside:
+    """The files beside shards. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._missing: set[tuple[str, str]] = set()
+        self._lists: dict[str, Mapping[str, Count]] = {}
+        self._proved: set[str] = set()
+        self._lock = threading.Lock()
+
+    def scan(self, url: str, *, read: Read, size: int) -> Scan | None:
+        """The starts of samples, where there is a file that says them. Raises TarError where it does not fit the shard."""
+        return energon_scan(url, self._read, read=read, size=size)
+
+    def count(self, url: str) -> Count | None:
+        """The number of samples, where there is a file that says it. Raises TarError where that file is broken."""
+        return img2dataset_count(url, self._read) or self._list(posixpath.dirname(url)).get(posixpath.basename(url))
+
+    def to_prove(self, url: str) -> bool:
+        """Whether the shard is the first of its folder: it shows whether counts there are true."""
+        with self._lock:
+            first = url.rpartition("/")[0] not in self._proved
+            self._proved.add(url.rpartition("/")[0])
+            return first
+
+    def _read(self, url: str) -> bytes | None:
+        """The file's content. A folder far away that lacks one such file is taken to lack them all."""
+        folder, _, name = url.rpartition("/")
+        kind = (folder, name[name.find(".tar") :] if ".tar" in name else name[name.rfind("_") :])
+        if not is_local(url) and kind in self._missing:
+            return None
+        try:
+            return _content(url)
+        except FileNotFoundError:
+            self._missing.add(kind)
+            return None
+
+    def _list(self, folder: str) -> Mapping[str, Count]:
+        with self._lock:
+            if folder not in self._lists:
+                found: dict[str, Count] = {}
+                for url in _json_files(folder):
+                    found |= wids_counts(url, _content(url))
+                self._lists[folder] = found
+            return self._lists[folder]
+
+
+def _content(url: str) -> bytes:
+    blob = open_url(url)
+    try:
+        return blob.pread(0, blob.size)
+    finally:
+        blob.close()
+
+
+def _json_files(folder: str) -> list[str]:
+    """The JSON files of a folder that may be lists of shards; none where a folder has no listing."""
+    if folder.startswith(("http://", "https://")):
+        return []
+    if not is_local(folder):
+        import fsspec
+
+        files, path = fsspec.core.url_to_fs(folder)
+        listed = [(files.unstrip_protocol(info["name"]), info.get("size") or 0) for info in files.ls(path, detail=True)]
+    else:
+        with os.scandir(folder or ".") as entries:
+            listed = [(entry.path, entry.stat().st_size) for entry in entries if entry.name.endswith(".json") and entry.is_file()]
+    names = sorted(url for url, size in listed if url.endswith(".json") and not url.endswith("_stats.json") and size <= JSON_BYTES)
+    return names[:JSON_FILES]
