@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from diptych import configs
+
 ROOT = Path(__file__).resolve().parents[1]
 BLOCKS = [(tag, code) for tag, code in re.findall(r"```\w+ (\S+)\n(.*?)```", (ROOT / "README.md").read_text(), re.S)]
 DATA = ROOT / "../shared/data"
@@ -51,7 +53,8 @@ def test_every_block_is_run_somewhere():
 def test_ci_runs_what_the_readme_says():
     script = (ROOT / ".ci/run").read_text()
     for code in blocks("ci"):
-        assert code.strip() in script
+        places = [script.find(command) for command in code.strip().split(" && ")]
+        assert -1 not in places and places == sorted(places), code
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the shared image-text data is not beside the checkout")
@@ -76,6 +79,13 @@ def test_commands_run_as_written(shapes_folder, tmp_path):
                 assert done.returncode == 0, f"{line}\n{done.stderr[-3000:]}"
         else:
             subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "project", check=True)
+    assert {path.name for path in (tmp_path / "project/runs/b32").iterdir() if not path.name.startswith(".")} == run_folder()
+
+
+def run_folder():
+    """The names that the README says a run folder holds."""
+    listed = re.search(r"The run folder holds (.*?)\n\n", (ROOT / "README.md").read_text(), re.S)
+    return {name.partition("/")[0] for name in re.findall(r"`([^`]+)`", listed[1])}
 
 
 @pytest.mark.parametrize("code", blocks("dry-run"))
@@ -120,3 +130,9 @@ def test_the_evaluator_is_one():
     task = SimpleNamespace(images=lambda: "images", tokenize=lambda texts: "tokens", samples=samples)
     encoders = SimpleNamespace(images=lambda params, rows: np.eye(2), texts=lambda params, rows: np.eye(2))
     assert names["Alignment"](task)(encoders, None) == {"cosine": 1.0}
+    assert names["Alignment"].lower_is_better("cosine") is False
+
+
+def test_the_recipes_are_all_named():
+    readme = (ROOT / "README.md").read_text()
+    assert all(f"`{name}`" in readme for name in configs.names())
