@@ -1,6 +1,6 @@
 """Seconds a training step of `clip_emoji`: Diptych against open_clip 3.3, in turn, in one run on one machine.
 
-usage: DIPTYCH_PARITY=1 PYTHONPATH=../shared/tools python benchmarks/vs_open_clip_step.py [--data DIR] [--rounds 5] [--steps 8]
+usage: DIPTYCH_PARITY=1 PYTHONPATH=../shared/tools python benchmarks/vs_open_clip_step.py [--data DIR] [--rounds N] [--steps N]
 
 Needs the `parity` extra and torchvision. Both train the recipe's model in float32 with its batch, crop and optimizer, data included:
 each framework in a process of its own, which does nothing while the other runs. Prints the median of each, and their ratio round by round.
@@ -131,10 +131,10 @@ def ask(worker: subprocess.Popen[str], steps: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="../shared/data/emoji")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--worker", choices=WORKERS)
+    parser.add_argument("--data", default="../shared/data/emoji", help="the folder of the emoji shards (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="times that each is measured (%(default)s)")
+    parser.add_argument("--steps", type=int, default=10, help="steps a measurement (%(default)s)")
+    parser.add_argument("--worker", choices=WORKERS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         return work(arguments.worker, arguments.data)

@@ -22,14 +22,11 @@ def render(scene: Scene, size: int) -> np.ndarray:
     shade = random.integers(200, 245) if random.random() < 0.5 else random.integers(15, 60)
     canvas = Image.new("RGB", (side, side), tuple(int(shade + random.integers(-8, 9)) for _ in range(3)))
     draw = ImageDraw.Draw(canvas)
-    if scene.relation is None or scene.second is None:
-        x, y = random.uniform(0.25, 0.75, 2)
-        _draw_group(draw, scene.first, (x, y), vertical=bool(random.integers(2)), random=random)
-    else:
-        x, y = CENTRES[scene.relation]
-        vertical = x != 0.5
-        _draw_group(draw, scene.first, (x, y), vertical=vertical, random=random)
-        _draw_group(draw, scene.second, (1 - x, 1 - y), vertical=vertical, random=random)
+    x, y = random.uniform(0.25, 0.75, 2) if scene.pair is None else CENTRES[scene.pair[0]]
+    vertical = bool(random.integers(2)) if scene.pair is None else x != 0.5
+    _draw_group(draw, scene.first, (x, y), vertical=vertical, random=random)
+    if scene.pair is not None:
+        _draw_group(draw, scene.pair[1], (1 - x, 1 - y), vertical=vertical, random=random)
     return np.asarray(canvas.reduce(SUPERSAMPLED))
 
 

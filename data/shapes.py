@@ -6,9 +6,12 @@ A scene is one group of equal shapes, or two with a relation. Twelve of the 64 p
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 COLOURS = {
     "red": (214, 40, 40),
@@ -56,12 +59,18 @@ class Scene:
     second: Group | None = None
     jitter: int = 0
 
+    @property
+    def pair(self) -> tuple[str, Group] | None:
+        """The relation and the second group; None where the first is alone."""
+        return None if self.relation is None or self.second is None else (self.relation, self.second)
+
 
 def caption(scene: Scene) -> str:
     """Such as `a small red circle above two large blue squares`."""
-    if scene.relation is None or scene.second is None:
+    if scene.pair is None:
         return _phrase(scene.first)
-    return f"{_phrase(scene.first)} {scene.relation} {_phrase(scene.second)}"
+    relation, second = scene.pair
+    return f"{_phrase(scene.first)} {relation} {_phrase(second)}"
 
 
 def _phrase(group: Group) -> str:
@@ -105,5 +114,5 @@ def _group(random: np.random.Generator, pair: tuple[str, str]) -> Group:
     return Group(1 + int(random.integers(len(COUNTS))), _choice(random, SIZES), *pair)
 
 
-def _choice(random: np.random.Generator, options):
+def _choice(random: np.random.Generator, options: Sequence[T]) -> T:
     return options[int(random.integers(len(options)))]

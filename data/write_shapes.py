@@ -5,19 +5,16 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import webdataset
 from PIL import Image
 
 from ..errors import UserError
 from .draw_shapes import render
 from .shapes import Scene, caption, heldout_scenes, train_scenes
+from .write_shards import whole_folder, write_shards
 
 VERSION = 1
 STAMP = "shapes.json"
@@ -43,19 +40,15 @@ def write_shapes(
     folder = Path(folder)
     if _is_finished(folder, stamp):
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        done = _counted(progress, train_samples + heldout_samples)
-        _write(partial / "shapes-train-%05d.tar", train_scenes(train_samples, seed=seed), size=size, done=done, per_shard=SHARD_SAMPLES)
-        _write(
-            partial / "shapes-heldout-%05d.tar", heldout_scenes(heldout_samples, seed=seed), size=size, done=done, per_shard=heldout_samples
-        )
+    parts = (
+        ("train", train_scenes(train_samples, seed=seed), SHARD_SAMPLES),
+        ("heldout", heldout_scenes(heldout_samples, seed=seed), heldout_samples),
+    )
+    done = _counted(progress, train_samples + heldout_samples)
+    with whole_folder(folder) as partial:
+        for name, scenes, per_shard in parts:
+            write_shards(partial / f"shapes-{name}-%05d.tar", _samples(scenes, size=size, done=done), per_shard=per_shard)
         (partial / STAMP).write_text(json.dumps(stamp, indent=1) + "\n")
-        partial.chmod(0o755)
-        os.replace(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _is_finished(folder: Path, stamp: dict[str, Any]) -> bool:
@@ -75,11 +68,11 @@ def _counted(progress: Callable[[int, int], None] | None, total: int) -> Iterato
         yield
 
 
-def _write(pattern: Path, scenes: Iterable[Scene], *, size: int, done: Iterator[None], per_shard: int) -> None:
-    with webdataset.ShardWriter(str(pattern), maxcount=per_shard, maxsize=1 << 40, verbose=0, encoder=False, mtime=0.0) as shards:
-        for number, scene in enumerate(scenes):
-            shards.write({"__key__": f"{number:08d}", **members_of_scene(scene, size)})
-            next(done)
+def _samples(scenes: Iterable[Scene], *, size: int, done: Iterator[None]) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Key and members of each scene."""
+    for number, scene in enumerate(scenes):
+        yield f"{number:08d}", members_of_scene(scene, size)
+        next(done)
 
 
 def members_of_scene(scene: Scene, size: int) -> dict[str, bytes]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import tempfile
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -33,32 +31,30 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise UserError(f"--out = {args.out} is there already; accepted is a folder that is not")
 
     from ..data.sources.open_source import open_source
+    from ..data.write_shards import whole_folder
 
     source = open_source(args.source, (), setting="KIND:WHERE")
-    try:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{args.out.name}-", dir=args.out.parent))
-    except OSError as error:
-        raise UserError(f"--out = {args.out} cannot be written ({error.strerror}); accepted is a new folder in one that can be") from None
-    try:
-        written = write_shards(source, partial / f"{args.name}-%05d.tar", per_shard=args.samples)
-        partial.chmod(0o755)
-        os.replace(partial, args.out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            partial = stack.enter_context(whole_folder(args.out))
+        except OSError as error:
+            raise UserError(
+                f"--out = {args.out} cannot be written ({error.strerror}); accepted is a new folder in one that can be"
+            ) from None
+        written = write_source(source, partial / f"{args.name}-%05d.tar", per_shard=args.samples)
     result = {"out": str(args.out), **written}
     print_values(result, title=str(args.out))
     return result
 
 
-def write_shards(source: Any, pattern: Path, *, per_shard: int) -> dict[str, int]:
+def write_source(source: Any, pattern: Path, *, per_shard: int) -> dict[str, int]:
     """All samples of `source` in order; members keep their names, keys are numbers."""
-    import webdataset
     from rich.console import Console
     from rich.progress import track
 
-    with webdataset.ShardWriter(str(pattern), maxcount=per_shard, maxsize=1 << 40, verbose=0, encoder=False, mtime=0.0) as shards:
-        for number in track(range(len(source)), description="writing", console=Console(stderr=True), transient=True):
-            shards.write({"__key__": f"{number:09d}", **source.read(number).members})
+    from ..data.write_shards import write_shards
+
+    numbers = track(range(len(source)), description="writing", console=Console(stderr=True), transient=True)
+    write_shards(pattern, ((f"{number:09d}", source.read(number).members) for number in numbers), per_shard=per_shard)
     files = sorted(pattern.parent.glob("*.tar"))
     return {"samples": len(source), "shards": len(files), "bytes": sum(file.stat().st_size for file in files)}
