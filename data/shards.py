@@ -88,6 +88,8 @@ def _glob(path: str, pattern: str, setting: str) -> list[Found]:
     for file in files:
         if is_local(file.url) and os.path.isdir(file.url):
             raise UserError(f"{setting} = {pattern!r} matches the folder {file.url!r}; {ACCEPTED}")
+        if is_local(file.url) and not os.path.exists(file.url):
+            raise UserError(f"{setting} = {pattern!r} matches {file.url!r}, a link to nothing; {ACCEPTED}")
         if file.url.partition("?")[0].endswith(COMPRESSED):
             raise UserError(f"{setting} = {pattern!r} matches {file.url!r}, which is compressed; {ACCEPTED} (unpack it to a .tar first)")
     return files

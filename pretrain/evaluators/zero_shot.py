@@ -55,7 +55,12 @@ def entries(task: Task, field: str) -> list[str]:
         path = Path(values[0].removeprefix("file:"))
         if not path.is_file():
             raise UserError(f"{task.setting(field)} = {values[0]!r} names no file; accepted is a text file with a line each")
-        values = tuple(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        try:
+            values = tuple(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(
+                f"{task.setting(field)} = {values[0]!r} cannot be read ({error}); accepted is a UTF-8 text file with a line each"
+            ) from None
     if not values:
         raise UserError(f"{task.setting(field)} is empty; accepted is a list, or one entry file:PATH with a line each")
     return list(values)

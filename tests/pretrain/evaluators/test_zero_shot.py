@@ -42,6 +42,13 @@ def test_every_prompt_is_tokenized_class_by_class(make_task, tmp_path):
     assert [bytes(row.astype(np.uint8)).rstrip(b"\0") for row in tokens] == [b"a cat", b"cat", b"a dog", b"dog"]
 
 
+@pytest.mark.parametrize("field", ["class_names", "templates"])
+def test_a_file_that_is_not_utf8_is_named(make_task, tmp_path, field):
+    (tmp_path / "latin.txt").write_bytes("caf\xe9 {}".encode("latin-1"))
+    with pytest.raises(UserError, match=rf"eval.tasks.t.{field} = 'file:.*latin.txt' cannot be read \(.*utf-8.*\); accepted is a UTF-8"):
+        ZeroShot(make_task(1, members={"cls": ["0"]}, **{"class_names": NAMES, field: (f"file:{tmp_path}/latin.txt",)}))
+
+
 @pytest.mark.parametrize(
     ("value", "spec", "message"),
     [
