@@ -138,11 +138,11 @@ def read_manifest(file: Path) -> Manifest:
     """The manifest in `file`; no shard is looked at. Raises OSError, and ManifestError where it is not one, or not whole."""
     head = _head(file)
     try:
-        shards = tuple(_shard(row, folder=file.parent) for row in head["shards"])
+        shards = _shards(head["shards"], folder=file.parent)
         name = head["starts"]
         if fingerprint(shards) != head["fingerprint"] or os.path.basename(name) != name:
             raise ValueError
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ManifestError("is damaged: what it lists is not what its fingerprint says") from error
     starts = Starts.mapped(str(file.parent / name), length=sum(shard.samples + 1 for shard in shards))
     return Manifest(shards, starts, head["fingerprint"])
@@ -175,12 +175,17 @@ def _row(shard: Shard, *, folder: Path) -> dict[str, Any]:
     return dataclasses.asdict(shard) | {"url": url}
 
 
-def _shard(row: dict[str, Any], *, folder: Path) -> Shard:
-    url = row["url"] if "://" in row["url"] else os.path.join(os.path.abspath(folder), row["url"])
-    shard = Shard(**{**row, "url": url, "extensions": tuple(row["extensions"])})
-    if shard.samples < 0:
+def _shards(rows: list[dict[str, Any]], *, folder: Path) -> tuple[Shard, ...]:
+    inside, suffixes = os.path.join(os.path.abspath(folder), ""), dict[tuple[str, ...], tuple[str, ...]]()
+    shards = []
+    for row in rows:
+        row["url"] = row["url"] if "://" in row["url"] or row["url"].startswith("/") else inside + row["url"]
+        extensions = tuple(row["extensions"])
+        row["extensions"] = suffixes.setdefault(extensions, extensions)
+        shards.append(Shard(**row))
+    if any(shard.samples < 0 for shard in shards):
         raise ValueError
-    return shard
+    return tuple(shards)
 
 
 def _mapped(file: str, length: int) -> Starts:

@@ -13,9 +13,12 @@ from .scan import Blob, Chunks, Scan, scan
 from .shards import Found
 from .sidecars import ENERGON, Count
 from .storage import is_local, open_url
-from .tar import Read
 
-LOCAL_CHUNK, REMOTE_CHUNK = 256 << 10, 8 << 20  # bytes: chunks of 256 KiB gave twice the headers a second of single ones
+LOCAL_CHUNK, REMOTE_CHUNK, PROBE_CHUNK = (
+    256 << 10,
+    8 << 20,
+    256 << 10,
+)  # bytes: chunks of 256 KiB gave twice the headers a second of single ones
 
 
 def look_up(file: Found) -> Found:
@@ -34,7 +37,7 @@ def look_up(file: Found) -> Found:
 
 def scan_blob(blob: Blob, url: str) -> Scan:
     """Reads all headers of an open shard, in few requests. Raises TarError, OSError."""
-    return scan(_reader(blob, url), blob.size)
+    return scan(Chunks(blob, LOCAL_CHUNK if is_local(url) else REMOTE_CHUNK).read, blob.size)
 
 
 def read_shard(file: Found, beside: Beside | None) -> tuple[Shard, np.ndarray]:
@@ -46,7 +49,7 @@ def read_shard(file: Found, beside: Beside | None) -> tuple[Shard, np.ndarray]:
     url = file.place
     blob = open_url(url)
     try:
-        if found := beside and beside.scan(url, read=_reader(blob, url), size=blob.size):
+        if found := beside and beside.scan(url, read=Chunks(blob, PROBE_CHUNK).read, size=blob.size):
             return _shard(file, blob, found, counted=base_name(url) + ENERGON), found.starts
         count = beside.count(url) if beside else None
         if count is None:
@@ -59,10 +62,6 @@ def read_shard(file: Found, beside: Beside | None) -> tuple[Shard, np.ndarray]:
         return _shard(file, blob, found, counted="headers"), found.starts
     finally:
         blob.close()
-
-
-def _reader(blob: Blob, url: str) -> Read:
-    return Chunks(blob, LOCAL_CHUNK if is_local(url) else REMOTE_CHUNK).read
 
 
 def _shard(file: Found, blob: Blob, found: Scan, *, counted: str) -> Shard:

@@ -15,6 +15,7 @@ from .scan import Scan, parts, scan
 from .tar import BLOCK, Member, Read, archive, stretch
 from .tar_names import TarError
 
+PROBES = 8  # pairs of samples that have to lie where an index of starts says
 IMG2DATASET, ENERGON = "_stats.json", ".idx"
 REMEDY = "(remove that file, or make a manifest with `diptych data index --scan`)"
 
@@ -68,7 +69,7 @@ def wids_counts(url: str, content: bytes) -> Mapping[str, Count]:
 def energon_scan(url: str, read_file: Open, *, read: Read, size: int) -> Scan | None:
     """The starts of samples in `x.tar.idx` beside `x.tar` (u64 bytes, little-endian, and the end); None where there is no such file.
 
-    What is before the first sample, the first and the last one are read, and have to be just that; so has the end of the shard.
+    What is before the first sample, eight pairs of neighbours, the last sample and the end are read, and have to be just that.
     Raises TarError.
     """
     content = read_file(url + ENERGON)
@@ -85,34 +86,42 @@ def energon_scan(url: str, read_file: Open, *, read: Read, size: int) -> Scan | 
         Count(0, name).check(samples=len(found.starts) - 1, size=size)
         return found
     try:
-        before = scan_part(stretch, read, 0, int(starts[0]))
-        first = scan_part(stretch, read, int(starts[0]), int(starts[1]))
-        last = scan_part(archive, read, int(starts[-2]), size)
+        probes = _probes(starts, size, read)
     except TarError as error:
         raise TarError(f"has {name} beside it, which does not fit: from a start of that file on it {error} {REMEDY}") from error
-    if (before.samples, first.samples, last.samples) != (0, 1, 1):
+    if any(probe.samples != probe.expected for probe in probes):
         raise TarError(f"has {name} beside it, which does not fit: a sample of that file is none, or several {REMEDY}")
-    blocks = np.append(starts[:-1] // BLOCK, last.end).astype(np.uint32)
-    return Scan(blocks, tuple(sorted({*first.suffixes, *last.suffixes})), 0)
+    suffixes = {suffix for probe in probes for suffix in probe.suffixes}
+    return Scan(np.append(starts[:-1] // BLOCK, probes[-1].end).astype(np.uint32), tuple(sorted(suffixes)), 0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Stretch:
-    """What lies in a stretch of a tar: samples, the suffixes of their members, and the block where the last one ends."""
+    """What lies in a stretch of a tar: samples, suffixes of their members, and the block where the last one ends; and what should."""
 
     samples: int
+    expected: int
     suffixes: tuple[str, ...]
     end: int
 
 
-def scan_part(walk: Callable[[Read, int], Iterable[Member]], read: Read, start: int, stop: int) -> Stretch:
+def _probes(starts: np.ndarray, size: int, read: Read) -> list[Stretch]:
+    """What is before the first sample, pairs of neighbours evenly spread, and the last sample with the end of the tar."""
+    count = len(starts) - 1
+    firsts = np.unique(np.linspace(0, count - 2, PROBES).astype(int)) if count > 1 else []
+    pairs = [_stretch(stretch, read, int(starts[first]), int(starts[first + 2]), expected=2) for first in firsts]
+    before = _stretch(stretch, read, 0, int(starts[0]), expected=0)
+    return [before, *pairs, _stretch(archive, read, int(starts[-2]), size, expected=1)]
+
+
+def _stretch(walk: Callable[[Read, int], Iterable[Member]], read: Read, start: int, stop: int, *, expected: int) -> Stretch:
     """The bytes start .. stop - 1 of a tar as `walk` (`stretch`, or `archive` at the end) reads them. Raises TarError."""
     samples, suffixes, end = 0, set[str](), start
     for part in parts(walk(lambda offset, size: read(start + offset, min(size, stop - start - offset)), stop - start)):
         samples += part.begins
         suffixes.add(part.suffix)
         end = start + part.member.end
-    return Stretch(samples, tuple(suffixes), -(-end // BLOCK))
+    return Stretch(samples, expected, tuple(suffixes), -(-end // BLOCK))
 
 
 def _json(content: bytes) -> Any:

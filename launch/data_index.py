@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
 from ..data.manifest import is_manifest
+from ..errors import UserError
 from .report import print_values
 from .shard_progress import ShardProgress
 
