@@ -16,7 +16,7 @@ import numpy as np
 import tokenizers
 from tokenizers import pre_tokenizers
 
-from .merges import NAME
+from .merges import NAME, byte_letters
 from .token_rows import token_rows
 
 START, END = "<start_of_text>", "<end_of_text>"
@@ -75,9 +75,7 @@ def clean(text: str) -> str:
 
 
 def _vocabulary(merges: Sequence[str]) -> dict[str, int]:
-    """Token -> id. The 256 bytes stand for themselves where they print in Latin-1, else for the letters from U+0100 on."""
-    printing = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = 256 - len(printing)
-    letters = [chr(code) for code in [*printing, *range(256, 256 + others)]]
+    """Token -> id: letters, letters that end a word, merges, start and end."""
+    letters = byte_letters()
     words = [*letters, *(letter + "</w>" for letter in letters), *(merge.replace(" ", "") for merge in merges), START, END]
     return {word: place for place, word in enumerate(words)}

@@ -26,7 +26,7 @@ def read_merges(content: bytes, *, path: str) -> list[str]:
     except (OSError, EOFError, UnicodeDecodeError, zlib.error):
         text = ""
     merges = text.split("\n")[1 : MERGES + 1]
-    if len(merges) < MERGES or any(len(merge.split()) != 2 for merge in merges):
+    if not _follow(merges):
         raise UserError(f"data.tokenizer.path = {path!r} does not hold CLIP's {MERGES} merges; accepted is {NAME}")
     return merges
 
@@ -59,6 +59,23 @@ def _download(file: Path) -> None:
         raise UserError(
             f"data.tokenizer.path is none, and {URL} could not be fetched to {file.parent} ({error}); accepted is the path of {NAME}"
         ) from error
+
+
+def byte_letters() -> list[str]:
+    """What stands for each of the 256 bytes: themselves where they print in Latin-1, else the letters from U+0100 on."""
+    printing = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    return [chr(code) for code in [*printing, *range(256, 256 + 256 - len(printing))]]
+
+
+def _follow(merges: list[str]) -> bool:
+    """Whether they are as many as CLIP's, all different, each of two tokens that are letters or were merged before."""
+    known = {ending for letter in byte_letters() for ending in (letter, f"{letter}</w>")}
+    for merge in merges:
+        pair = merge.split()
+        if len(pair) != 2 or not known.issuperset(pair):
+            return False
+        known.add("".join(pair))
+    return len(known) == 2 * 256 + MERGES
 
 
 def _is_right(content: bytes) -> bool:

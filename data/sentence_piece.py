@@ -24,7 +24,7 @@ class SentencePiece:
         """model: the bytes of the model's file; path: where they are from. Raises UserError: not a model, or one without an end token."""
         self._model = model
         try:
-            self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+            self._processor = sentencepiece.SentencePieceProcessor(model_proto=model or b"empty")  # no bytes would be taken for no model
         except RuntimeError as error:
             raise UserError(f"data.tokenizer.path = {path!r} is not a SentencePiece model; accepted is one with an end token") from error
         self.vocab_size: int = self._processor.vocab_size()

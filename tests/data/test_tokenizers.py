@@ -137,7 +137,10 @@ def write(file, content):
         ("clip_bpe", None, "data.tokenizer.path = .* cannot be read .*; accepted is the path of a file"),
         ("clip_bpe", b"#version\na b\n", "does not hold CLIP's 48894 merges"),
         ("clip_bpe", b"\x1f\x8bbroken", "does not hold CLIP's 48894 merges"),
+        ("clip_bpe", b"#version\n" + b"a b\n" * 48894, "does not hold CLIP's 48894 merges"),
+        ("clip_bpe", b"#version\n" + b"".join(b"ab%d c\n" % place for place in range(48894)), "does not hold CLIP's 48894 merges"),
         ("sentencepiece", b"junk", "is not a SentencePiece model"),
+        ("sentencepiece", b"", "is not a SentencePiece model"),
         ("words", b"", "data.tokenizer.kind = 'words' is unknown; accepted is clip_bpe or sentencepiece"),
     ],
 )
