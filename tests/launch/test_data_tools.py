@@ -1,0 +1,62 @@
+"""`diptych data make`, `inspect` and `stats`, from the command line."""
+
+import io
+import json
+import tarfile
+
+import pytest
+
+from diptych.launch.cli import main
+
+
+def run(capsys, *words):
+    code = main(["data", *map(str, words)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture
+def shards(tmp_path, capsys):
+    code, _, _ = run(capsys, "make", "shapes:50x32", "--out", tmp_path / "made", "--samples", 20)
+    assert code == 0
+    return tmp_path / "made"
+
+
+def test_made_shards_are_counted(shards, capsys):
+    assert sorted(file.name for file in shards.iterdir()) == [f"shard-0000{n}.tar" for n in range(3)]
+    code, out, _ = run(capsys, "stats", shards / "*.tar", "--json")
+    result = json.loads(out.splitlines()[-1])
+    assert code == 0
+    assert (result["samples"], result["shards"], result["samples_per_shard_min"]) == (50, 3, 10)
+
+
+def test_make_does_not_touch_a_folder_that_is_there(shards, capsys):
+    code, _, err = run(capsys, "make", "shapes:50x32", "--out", shards)
+    assert code == 2 and f"--out = {shards} is there already" in err
+    code, _, err = run(capsys, "make", "shapes:x", "--out", shards.parent / "other")
+    assert code == 2 and not (shards.parent / "other").exists()
+
+
+def test_inspect_lists_bad_samples_by_shard_and_draws(shards, capsys):
+    with tarfile.open(shards / "shard-0000x.tar", "w") as tar:
+        for name, content in (("a.png", b"not an image"), ("a.txt", b"a caption")):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    sheet = shards / "sheet.png"
+    code, out, _ = run(capsys, "inspect", shards / "*.tar", "--out", sheet, "--json")
+    result = json.loads(out.splitlines()[-1])
+    assert code == 0
+    assert (result["samples"], result["looked_at"], result["bad"]) == (51, 51, 1)
+    assert (result["width_min"], result["width_max"]) == (32, 32)
+    [[shard, reason, count]] = result["bad_by_shard"]
+    assert shard.endswith("shard-0000x.tar") and count == 1 and "cannot be decoded" in reason
+    assert f"bad: 1 in {shard}" in out
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+
+
+def test_inspect_looks_at_a_part(shards, capsys):
+    code, out, _ = run(capsys, "inspect", shards / "*.tar", "--samples", 7, "--json")
+    assert code == 0 and json.loads(out.splitlines()[-1])["looked_at"] == 7
+    code, _, err = run(capsys, "inspect", shards / "*.tar", "--samples", 0)
+    assert code == 2 and "--samples = 0" in err
