@@ -7,6 +7,7 @@ from functools import reduce
 from typing import Any
 
 from ..errors import UserError
+from .check_data import check_data
 from .check_images import check_images
 from .check_numbers import check_numbers
 from .check_parts import check_eval, check_objective, check_text_lengths
@@ -23,7 +24,6 @@ CHOICES = {
     "model.text.projection": ("linear", "linear_bias", "none"),
     "model.text.activation": ("gelu", "gelu_tanh", "quick_gelu"),
     "model.text.init": ("clip", "big_vision"),
-    "data.source": ("webdataset",),
     "data.order": ("auto", "exact", "block"),
     "data.resize": ("shortest", "squash"),
     "data.interpolation": ("bicubic", "bilinear"),
@@ -44,7 +44,8 @@ def check(recipe: Recipe) -> None:
     check_numbers(recipe)
     _check_model(recipe)
     _check_optimizer(recipe)
-    _check_data(recipe)
+    _check_mesh(recipe)
+    check_data(recipe.data)
     check_images(recipe)
     check_text_lengths(recipe)
     check_objective(recipe)
@@ -110,12 +111,7 @@ def _check_optimizer(recipe: Recipe) -> None:
             raise UserError(f"optimizer.no_decay has {pattern!r} ({error}); accepted are regular expressions") from None
 
 
-def _check_data(recipe: Recipe) -> None:
-    data = recipe.data
-    if not data.train:
-        raise UserError("data.train is empty; accepted are one or more shard patterns, such as shards/train-{00000..00099}.tar")
-    if data.tokenizer.kind == "sentencepiece" and data.tokenizer.path is None:
-        raise UserError("data.tokenizer.path = none does not go with data.tokenizer.kind = sentencepiece; accepted is the path of a model")
+def _check_mesh(recipe: Recipe) -> None:
     mesh = (recipe.mesh.replica, recipe.mesh.fsdp, recipe.mesh.tensor)
     for name, size in zip(("replica", "fsdp", "tensor"), mesh):
         if size < 1 and size != -1:

@@ -24,7 +24,11 @@ WRONG = [
     (EMOJI, "train.dtype=float16", "train.dtype = 'float16' is unknown; accepted is float32 or bfloat16"),
     (EMOJI, "train.remat=all", "train.remat = 'all' is unknown"),
     (EMOJI, "data.resize=stretch", "data.resize = 'stretch' is unknown"),
-    (EMOJI, "data.source=tfds", "data.source = 'tfds' is unknown"),
+    (EMOJI, "data.source=tfrecord", "data.source = 'tfrecord' is unknown; accepted is one of webdataset, tfds, parquet, folder, shapes"),
+    (EMOJI, "data.mixture.web.source=tfrecord", "data.mixture.web.source = 'tfrecord' is unknown"),
+    (EMOJI, "data.mixture.web.source=webdataset", "data.mixture.web.train is empty; accepted are one or more shard patterns"),
+    (EMOJI, "data.caption.lines=first", "data.caption.lines = 'first' is not read yet; accepted is what it is by default"),
+    (EMOJI, "data.tokenizer.preset=siglip", "data.tokenizer.preset = 'siglip' is not read yet; accepted is none"),
     (EMOJI, "data.order=random", "data.order = 'random' is unknown"),
     (EMOJI, "data.tokenizer.kind=bert", "data.tokenizer.kind = 'bert' is unknown"),
     (EMOJI, "eval.tasks.openmoji.kind=knn", "eval.tasks.openmoji.kind = 'knn' is unknown; accepted is loss or retrieval or zero_shot"),
@@ -97,6 +101,15 @@ def test_wrong_settings_are_answered_in_one_sentence(config, override, sentence)
         load_recipe(config, [override])
     assert str(error.value).startswith(sentence)
     assert "accepted" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_source_may_say_where_by_itself():
+    assert load_recipe(EMOJI, ["data.source=shapes:100x64", "data.train="]).data.train == ()
+    assert (
+        load_recipe(EMOJI, ["data.train=", "data.mixture.web.train=a.tar", "data.mixture.web.weight=2"]).data.mixture["web"].weight == 2.0
+    )
+    with pytest.raises(UserError, match=r"data\.mixture\.web\.weight = 0\.0 leaves no part to draw from; accepted is"):
+        load_recipe(EMOJI, ["data.mixture.web.train=a.tar", "data.mixture.web.weight=0"])
 
 
 def test_settings_that_do_not_bind_are_let_through():
