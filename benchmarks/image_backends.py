@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image
 
-from diptych.data.decode import decode
+from diptych.data.decode import decode_picture
 from diptych.data.decode_fast import pillow_name
 from diptych.data.order import generator
 from diptych.data.spec import AugmentSpec, DataSpec, DecodeSpec
@@ -64,7 +64,7 @@ def transform(backend: str, resizer: str, augment: AugmentSpec) -> Callable[[byt
     spec = DataSpec(image_size=224, decode=DecodeSpec(backend=backend, resizer=resizer), augment=augment)
 
     def apply(data: bytes, position: int) -> np.ndarray:
-        image = prepare(decode(data, spec.decode, needed=needed_side(spec)), spec)
+        image = prepare(decode_picture(data, spec.decode, needed=needed_side(spec)), spec)
         return np.asarray(augmented(image, spec, generator(0, position, "augment")))
 
     return apply

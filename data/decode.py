@@ -1,4 +1,4 @@
-"""Bytes of an image -> a Pillow image in RGB: the reference, and the door to the faster decoders."""
+"""Bytes of an image -> a picture in RGB: the reference, and the door to the faster decoders."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from PIL import Image
 
 from .bad import BadSample
 from .decode_fast import decode_simplejpeg
+from .picture import Picture, to_image
 from .sample import Sample
 from .spec import DecodeSpec
 
@@ -28,15 +29,25 @@ UPRIGHT = {
 }
 
 
-def image_of(sample: Sample, spec: DecodeSpec = REFERENCE, *, needed: int | None = None) -> Image.Image:
-    """The sample's first member among `IMAGES`, decoded as `decode` does. Raises BadSample."""
+def picture_of(sample: Sample, spec: DecodeSpec = REFERENCE, *, needed: int | None = None) -> Picture:
+    """The sample's first member among `IMAGES`, decoded as `decode_picture` does. Raises BadSample."""
     for suffix in IMAGES:
         if suffix in sample.members:
-            return decode(sample.members[suffix], spec, needed=needed)
+            return decode_picture(sample.members[suffix], spec, needed=needed)
     raise BadSample(f"no image among {', '.join(sorted(sample.members))}")
 
 
+def image_of(sample: Sample, spec: DecodeSpec = REFERENCE, *, needed: int | None = None) -> Image.Image:
+    """`picture_of` as Pillow's image."""
+    return to_image(picture_of(sample, spec, needed=needed))
+
+
 def decode(data: bytes, spec: DecodeSpec = REFERENCE, *, needed: int | None = None) -> Image.Image:
+    """`decode_picture` as Pillow's image."""
+    return to_image(decode_picture(data, spec, needed=needed))
+
+
+def decode_picture(data: bytes, spec: DecodeSpec, *, needed: int | None = None) -> Picture:
     """The first frame in mode RGB, as `convert("RGB")` makes it (alpha is dropped, CMYK is inverted), like torchvision and open_clip.
 
     Grey of 16 bits keeps its high byte, as Pillow does with colours of 16 bits (open_clip sees such an image all but white).
@@ -57,7 +68,7 @@ def decode(data: bytes, spec: DecodeSpec = REFERENCE, *, needed: int | None = No
     raise BadSample(f"image of {width} x {height} pixels is too large")
 
 
-def _pixels(image: Image.Image, data: bytes, spec: DecodeSpec, needed: int | None) -> Image.Image:
+def _pixels(image: Image.Image, data: bytes, spec: DecodeSpec, needed: int | None) -> Picture:
     """An opened image in RGB, by the backend."""
     if image.format == "JPEG":
         if data.count(b"\xff\xda") > MAX_SCANS:
@@ -74,7 +85,7 @@ def _pixels(image: Image.Image, data: bytes, spec: DecodeSpec, needed: int | Non
 def to_rgb(image: Image.Image, *, exif: str = "ignore") -> Image.Image:
     """An image that someone opened, in RGB as `decode` makes it. Raises OSError."""
     pixels = _rgb(image)
-    return _upright(pixels, image) if exif == "rotate" else pixels
+    return to_image(_upright(pixels, image)) if exif == "rotate" else pixels
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -83,10 +94,10 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _upright(pixels: Image.Image, image: Image.Image) -> Image.Image:
+def _upright(pixels: Picture, image: Image.Image) -> Picture:
     """Turned as the EXIF of the opened image says; as it is where that cannot be read."""
     try:
         method = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
     except Exception:  # broken metadata beside sound pixels: what Pillow raises has no common class
         method = None
-    return pixels if method is None else pixels.transpose(method)
+    return pixels if method is None else to_image(pixels).transpose(method)

@@ -8,15 +8,14 @@ import importlib.util
 
 import numpy as np
 import PIL
-from PIL import Image
 
 from ..errors import UserError
 
 EXTRAS = {"simplejpeg": "simplejpeg", "cykooz": "cykooz_resizer"}  # backend or resizer -> the module that it needs
 
 
-def decode_simplejpeg(data: bytes, *, size: tuple[int, int], needed: int | None) -> Image.Image | None:
-    """A JPEG of `size` (width, height) pixels at the smallest M/8 scale that leaves `needed` pixels of its shorter side.
+def decode_simplejpeg(data: bytes, *, size: tuple[int, int], needed: int | None) -> np.ndarray | None:
+    """A JPEG of `size` (width, height), at the smallest M/8 scale that leaves `needed` pixels of its shorter side: uint8[H, W, 3].
 
     At full scale the pixels are the reference's, bit for bit: accurate inverse DCT, smooth upsampling of colours.
     None where libjpeg-turbo finds another size, or warns of anything (cut short, bytes that make no sense): then the reference decides.
@@ -31,7 +30,7 @@ def decode_simplejpeg(data: bytes, *, size: tuple[int, int], needed: int | None)
         pixels: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", fastdct=False, fastupsample=False, min_width=width, min_height=height)
     except ValueError:
         return None
-    return Image.fromarray(pixels)
+    return pixels
 
 
 def pillow_name() -> str:

@@ -6,8 +6,8 @@ import dataclasses
 import math
 
 import numpy as np
-from PIL import Image
 
+from .picture import Picture, size_of
 from .resize import resize
 
 EPS = 1e-5  # of the search for the scale; what transformers' Siglip2ImageProcessor takes, which decides some grids
@@ -38,20 +38,18 @@ def patch_grid(size: tuple[int, int], *, patch_size: int, seq_len: int) -> tuple
     return _grid(size, low, patch_size)
 
 
-def fit_patches(
-    image: Image.Image, *, patch_size: int, seq_len: int, interpolation: str = "bilinear", resizer: str = "pillow"
-) -> Image.Image:
-    """The RGB image resized to whole patches, at most `seq_len`; its aspect is kept but for that.
+def fit_patches(image: Picture, *, patch_size: int, seq_len: int, interpolation: str = "bilinear", resizer: str = "pillow") -> Picture:
+    """The picture resized to whole patches, at most `seq_len`; its aspect is kept but for that.
 
     Resized in uint8, as transformers does; big_vision resizes floats, which differ by up to half a level.
     """
-    rows, columns = patch_grid(image.size, patch_size=patch_size, seq_len=seq_len)
+    rows, columns = patch_grid(size_of(image), patch_size=patch_size, seq_len=seq_len)
     return resize(image, (columns * patch_size, rows * patch_size), interpolation=interpolation, resizer=resizer)
 
 
-def to_patches(image: Image.Image, *, patch_size: int, seq_len: int) -> Patches:
-    """An RGB image of whole patches, at most `seq_len`, as `seq_len` patches with padding."""
-    columns, rows = image.width // patch_size, image.height // patch_size
+def to_patches(image: Picture, *, patch_size: int, seq_len: int) -> Patches:
+    """A picture of whole patches, at most `seq_len`, as `seq_len` patches with padding."""
+    columns, rows = (side // patch_size for side in size_of(image))
     cells = np.asarray(image).reshape(rows, patch_size, columns, patch_size, 3).transpose(0, 2, 1, 3, 4)
     count = rows * columns
     pixels = np.zeros((seq_len, patch_size * patch_size * 3), np.uint8)

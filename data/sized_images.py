@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from PIL import Image
 
 from .augment import random_box
 from .image_presets import preprocessing
 from .patches import fit_patches, to_patches
+from .picture import Picture, crop, size_of
 from .spec import DataSpec, SizeScheduleSpec
 from .transforms import augmented, crops, prepare, recoloured
 
 
 def sized_row(
-    image: Image.Image, spec: DataSpec, random: np.random.Generator, *, schedule: SizeScheduleSpec, size: int
+    image: Picture, spec: DataSpec, random: np.random.Generator, *, schedule: SizeScheduleSpec, size: int
 ) -> dict[str, np.ndarray]:
     """The random part of the training transform at `size`, what `size_at` says of the step, of an image that went through `prepare`.
 
@@ -26,7 +26,7 @@ def sized_row(
         at = dataclasses.replace(spec, image_size=size, resize_first=None, size_schedule=None)
         return {"image": np.asarray(augmented(prepare(image, at), at, random))}
     if crops(spec.augment):
-        image = image.crop(random_box(image.size, spec.augment, random))
+        image = crop(image, random_box(size_of(image), spec.augment, random))
     image = fit_patches(
         image,
         patch_size=schedule.patch_size,

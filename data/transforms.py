@@ -6,25 +6,25 @@ import dataclasses
 import math
 
 import numpy as np
-from PIL import Image
 
 from .augment import colour_jitter, random_box, to_grey
 from .image_presets import preprocessing
 from .image_sizes import largest_side
+from .picture import Picture, crop, mirror, size_of, to_image
 from .randaugment import rand_augment
 from .resize import resize as resized
 from .spec import AugmentSpec, DataSpec
 
 
 def evaluation(
-    image: Image.Image,
+    image: Picture,
     *,
     size: int,
     resize: str,
     interpolation: str = "bicubic",
     resize_size: int | None = None,
     resizer: str = "pillow",
-) -> Image.Image:
+) -> Picture:
     """`size` x `size` pixels: resized, then the centre is kept. `resize_size`: absent, `size`.
 
     `shortest`: the shorter side becomes `resize_size`, the longer int(resize_size * long / short). `squash`: both become `resize_size`.
@@ -34,14 +34,14 @@ def evaluation(
     if resize == "squash":
         width = height = target
     else:
-        short = min(image.size)
-        width, height = (target if side == short else int(target * side / short) for side in image.size)
+        short = min(size_of(image))
+        width, height = (target if side == short else int(target * side / short) for side in size_of(image))
     image = resized(image, (width, height), interpolation=interpolation, resizer=resizer)
     left, top = round((width - size) / 2), round((height - size) / 2)
-    return image.crop((left, top, left + size, top + size)) if (width, height) != (size, size) else image
+    return crop(image, (left, top, left + size, top + size)) if (width, height) != (size, size) else image
 
 
-def evaluated(image: Image.Image, spec: DataSpec) -> Image.Image:
+def evaluated(image: Picture, spec: DataSpec) -> Picture:
     """The evaluation transform of a recipe: `data.preset`, or `data.resize` and `data.interpolation`, at `data.image_size`."""
     found = preprocessing(spec)
     return evaluation(
@@ -59,7 +59,7 @@ def by_reference(spec: DataSpec) -> DataSpec:
     return dataclasses.replace(spec, decode=dataclasses.replace(spec.decode, backend="pillow", resizer="pillow"))
 
 
-def prepare(image: Image.Image, spec: DataSpec) -> Image.Image:
+def prepare(image: Picture, spec: DataSpec) -> Picture:
     """The part of the training transform that is the same each time: what may be cached."""
     if spec.resize_first:
         found = preprocessing(spec)
@@ -87,14 +87,14 @@ def is_random(augment: AugmentSpec) -> bool:
     )
 
 
-def augmented(image: Image.Image, spec: DataSpec, random: np.random.Generator) -> Image.Image:
+def augmented(image: Picture, spec: DataSpec, random: np.random.Generator) -> Picture:
     """The random part of the training transform, of an image that went through `prepare`.
 
     In order: crop and resize, flip, RandAugment, colour jitter, grey.
     """
     if crops(spec.augment):
         # crop() first: `box=` would let the filter read pixels outside the crop
-        image = image.crop(random_box(image.size, spec.augment, random))
+        image = crop(image, random_box(size_of(image), spec.augment, random))
         image = resized(
             image,
             (spec.image_size, spec.image_size),
@@ -104,17 +104,17 @@ def augmented(image: Image.Image, spec: DataSpec, random: np.random.Generator) -
     return recoloured(image, spec.augment, random)
 
 
-def recoloured(image: Image.Image, augment: AugmentSpec, random: np.random.Generator) -> Image.Image:
+def recoloured(image: Picture, augment: AugmentSpec, random: np.random.Generator) -> Picture:
     """What of the random part keeps the size: flip, RandAugment, colour jitter, grey."""
     if augment.flip and random.random() < augment.flip:
-        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        image = mirror(image)
     if augment.randaugment is not None:
         operations, magnitude = augment.randaugment
-        image = rand_augment(image, random, operations=operations, magnitude=magnitude)
+        image = rand_augment(to_image(image), random, operations=operations, magnitude=magnitude)
     if any(augment.colour_jitter) and random.random() < augment.colour_jitter_p:
-        image = colour_jitter(image, random, strengths=augment.colour_jitter)
+        image = colour_jitter(to_image(image), random, strengths=augment.colour_jitter)
     if augment.grey and random.random() < augment.grey:
-        image = to_grey(image)
+        image = to_grey(to_image(image))
     return image
 
 
