@@ -113,8 +113,8 @@ def test_folders_of_another_recipe_are_refused_before_any_run(tmp_path, capsys, 
 
 
 def test_a_metric_that_no_run_reports_is_named(tmp_path, capsys, children):
-    assert run(tmp_path, "--config.eval.metric=openmoji/r10") == 2
-    assert "eval.metric = openmoji/r10 was not reported by the runs; accepted are openmoji/t2i_r10" in capsys.readouterr().err
+    assert run(tmp_path, "--config.eval.metric=groups/top5") == 2
+    assert "eval.metric = groups/top5 was not reported by the runs; accepted are openmoji/t2i_r10" in capsys.readouterr().err
 
 
 def test_without_a_metric_the_lowest_loss_is_best(tmp_path, capsys, children):
