@@ -71,7 +71,7 @@ def decode_picture(data: bytes, spec: DecodeSpec, *, needed: int | None = None) 
 def _pixels(image: Image.Image, data: bytes, spec: DecodeSpec, needed: int | None) -> Picture:
     """An opened image in RGB, by the backend."""
     if image.format == "JPEG":
-        if data.count(b"\xff\xda") > MAX_SCANS:
+        if "progressive" in image.info and data.count(b"\xff\xda") > MAX_SCANS:
             raise BadSample(f"image has more than {MAX_SCANS} scans")
         if spec.backend == "simplejpeg" and image.mode != "CMYK":
             fast = decode_simplejpeg(data, size=image.size, needed=needed)
