@@ -3,6 +3,7 @@
     python benchmarks/image_backends.py                     # the table in docs/data.md
     python benchmarks/image_backends.py --save pillow.npz   # ... and keep JPEGs and reference pixels
     python benchmarks/image_backends.py --against pillow.npz  # where another Pillow is installed (pillow-simd): compared with those
+    python benchmarks/image_backends.py --tars SHARD...     # ... and the difference on real photographs, to a quarter of their shorter side
 
 Images are noise of amplitude 1/f^1.6: JPEGs of 47 kB at 500x400 and quality 90, about a photograph's. Rates are medians of
 interleaved rounds of process time.
@@ -15,6 +16,7 @@ import dataclasses
 import io
 import itertools
 import statistics
+import tarfile
 import time
 from collections.abc import Callable, Sequence
 
@@ -60,8 +62,18 @@ def jpegs(width: int, height: int, quality: int) -> list[bytes]:
     return found
 
 
-def transform(backend: str, resizer: str, augment: AugmentSpec) -> Callable[[bytes, int], np.ndarray]:
-    spec = DataSpec(image_size=224, decode=DecodeSpec(backend=backend, resizer=resizer), augment=augment)
+def photographs(tars: Sequence[str]) -> list[bytes]:
+    """The JPEGs of shards."""
+    found = []
+    for path in tars:
+        with tarfile.open(path) as tar:
+            members = [member for member in tar if member.name.endswith(".jpg")]
+            found += [tar.extractfile(member).read() for member in members]  # type: ignore[union-attr]
+    return found
+
+
+def transform(backend: str, resizer: str, augment: AugmentSpec, *, size: int = 224) -> Callable[[bytes, int], np.ndarray]:
+    spec = DataSpec(image_size=size, decode=DecodeSpec(backend=backend, resizer=resizer), augment=augment)
 
     def apply(data: bytes, position: int) -> np.ndarray:
         image = prepare(decode_picture(data, spec.decode, needed=needed_side(spec)), spec)
@@ -83,11 +95,11 @@ def rates(data: Sequence[bytes]) -> list[float]:
     return [len(data) / statistics.median(taken) for taken in seconds]
 
 
-def errors(data: Sequence[bytes], reference: np.ndarray) -> list[str]:
+def errors(data: Sequence[bytes], reference: np.ndarray, *, size: int = 224) -> list[str]:
     """`mean / max / PSNR` in levels and dB of each backend."""
     found = []
     for backend, resizer in BACKENDS:
-        apply = transform(backend, resizer, AugmentSpec())
+        apply = transform(backend, resizer, AugmentSpec(), size=size)
         error = np.stack([apply(image, 0) for image in data]).astype(int) - reference
         square = (error.astype(float) ** 2).mean()
         psnr = f"{10 * np.log10(255**2 / square):.1f}" if square else "-"
@@ -99,11 +111,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--save", help="file for the JPEGs and the reference's pixels")
     parser.add_argument("--against", help="such a file, of another Pillow")
+    parser.add_argument("--tars", nargs="+", default=[], help="shards with JPEGs")
     options = parser.parse_args()
     stored = dict(np.load(options.against)) if options.against else {}
     rows = [Row(rates=[], errors=[]) for _ in BACKENDS]
-    for number, size in enumerate(SIZES):
-        data = [stored[f"jpeg{number}-{at}"].tobytes() for at in range(IMAGES)] if options.against else jpegs(*size)
+    for number, dimensions in enumerate(SIZES):
+        data = [stored[f"jpeg{number}-{at}"].tobytes() for at in range(IMAGES)] if options.against else jpegs(*dimensions)
         apply = transform("pillow", "pillow", AugmentSpec())
         reference = stored[f"pixels{number}"] if options.against else np.stack([apply(image, 0) for image in data])
         for row, rate, error in zip(rows, rates(data), errors(data, reference)):
@@ -120,6 +133,14 @@ def main() -> None:
     print(f"|---|---|{'--:|' * 2 * len(SIZES)}")
     for (backend, resizer), row in zip(BACKENDS, rows):
         print(f"| {backend} | {resizer} | {' | '.join(f'{rate:,.0f}' for rate in row.rates)} | {' | '.join(row.errors)} |")
+    if options.tars:
+        data = photographs(options.tars)
+        size = min(Image.open(io.BytesIO(data[0])).size) // 4
+        apply = transform("pillow", "pillow", AugmentSpec(), size=size)
+        found = errors(data, np.stack([apply(image, 0) for image in data]), size=size)
+        print(f"\n{len(data)} photographs to {size} pixels")
+        for (backend, resizer), error in zip(BACKENDS, found):
+            print(f"{backend}, {resizer}: {error}")
 
 
 if __name__ == "__main__":
