@@ -12,6 +12,7 @@ from .tar_names import TarError, gnu_name, header_name, pax_records
 BLOCK = 512
 REGULAR = b"07\0"
 WITHOUT_PAYLOAD = b"123456"
+LONG = b"xXLK"  # headers before the header
 GZIP = b"\x1f\x8b"
 USUAL = re.compile(rb"([0-7]{11})[\0 ].{12}([0-7]{6})\0", re.DOTALL)  # size, time, checksum as nearly all writers write them
 OCTAL = re.compile(rb"[0-7]*")
@@ -36,10 +37,12 @@ def members(read: Read, size: int) -> Generator[Member, None, int]:
     Long names in the GNU and the pax manner are followed. Returns where it ended: at a block of zeros, or behind the last byte.
     Raises TarError.
     """
-    offset, start, extra = 0, 0, dict[str, str]()
+    offset, start, kind, extra = 0, 0, 0, dict[str, str]()
     while offset < size:
         header = read(offset, BLOCK)
         if header.startswith(b"\0") and header.count(0) == BLOCK:
+            if kind in LONG:
+                raise TarError(f"has a damaged header at byte {offset}: the file that a long name belongs to is missing")
             return offset
         length, kind, payload = _length(header, offset), header[156], offset + BLOCK
         if kind in REGULAR:
@@ -51,13 +54,13 @@ def members(read: Read, size: int) -> Generator[Member, None, int]:
             raise TarError(f"is cut short at byte {size}")
         offset = payload + -(-length // BLOCK) * BLOCK
         if kind in b"xXLKg":
-            if kind in b"xXL":
-                extra |= _extra(kind, read, payload, length)
+            if kind in b"xXLg":
+                extra = _joined(extra, _extra(kind, read, payload, length), payload)
             continue
         if kind in b"S" or "sparse" in extra:
             raise TarError(f"holds a sparse file at byte {start}")
         if kind in REGULAR:
-            name = extra.get("path") or header_name(header)
+            name = extra["path"] if "path" in extra else header_name(header)
             if not name.endswith("/"):
                 yield Member(name, start, payload, end)
         start, extra = offset, {}
@@ -110,9 +113,19 @@ def _number(field: bytes) -> int:
     return int(digits or b"0", 8) if OCTAL.fullmatch(digits) else -1
 
 
+def _joined(extra: dict[str, str], more: dict[str, str], offset: int) -> dict[str, str]:
+    """Both; readers of tar disagree about a file with two names or sizes, so there must be none."""
+    if any(extra.get(name, value) != value for name, value in more.items()):
+        raise TarError(f"has two headers that disagree on one file at byte {offset}")
+    return extra | more
+
+
 def _extra(kind: int, read: Read, payload: int, length: int) -> dict[str, str]:
     """What a header before the header says: `path`, `size` (digits), `sparse`."""
     if length > EXTRA_BYTES:
         raise TarError(f"has a header of {length} bytes at byte {payload}")
     content = read(payload, length)
-    return {"path": gnu_name(content)} if kind in b"L" else pax_records(content, payload)
+    found = {"path": gnu_name(content)} if kind in b"L" else pax_records(content, payload)
+    if found.get("path") == "" or (found and kind in b"g"):
+        raise TarError(f"has a damaged header at byte {payload}")
+    return found
