@@ -1,17 +1,21 @@
-"""Bad samples: the exception for one, and the count of all that a run met."""
+"""Bad samples: the exception for one, what is told of each, and the count of all that a job met."""
 
 from __future__ import annotations
 
 import collections
 import logging
-import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from ..errors import UserError
 
 LOG = logging.getLogger("diptych.data")
-JUDGED_AFTER = 1000
+JUDGED_AFTER = 1000  # draws
+IN_A_ROW = 100  # bad draws that end a run
 WORST_SHARDS = 3
+KEPT_SHARDS = 1000  # that a checkpoint names
+
+Counts = Mapping[str, Mapping[str, int]]
 
 
 class BadSample(Exception):
@@ -22,49 +26,79 @@ class BadSample(Exception):
         self.reason = reason
 
 
-class BadSamples:
-    """Counts the bad samples of a run, of all threads; each (shard, key, reason) is logged once.
+class Bad(NamedTuple):
+    """A bad draw, at `position` of the run."""
 
-    count: bad draws. draws: all draws, substitutes included.
-    """
+    position: int
+    shard: str
+    key: str
+    reason: str
 
-    def __init__(self, *, max_fraction: float):
-        self._max_fraction = max_fraction
-        self._lock = threading.Lock()
-        self._seen: collections.Counter[tuple[str, str, str]] = collections.Counter()
+
+class BadLog:
+    """The bad draws of the batches that a stream gave out; each sample is logged once."""
+
+    def __init__(self) -> None:
+        self._draws: list[Bad] = []
+        self._logged: set[tuple[str, str]] = set()
+
+    def add(self, draws: Iterable[Bad]) -> None:
+        """Those of one more batch."""
+        for bad in draws:
+            self._draws.append(bad)
+            if (bad.shard, bad.key) not in self._logged:
+                self._logged.add((bad.shard, bad.key))
+                LOG.warning("bad sample %s in %s: %s; another one takes its place", bad.key, bad.shard, bad.reason)
+
+    def take(self, position: int) -> dict[str, dict[str, int]]:
+        """Shard -> reason -> bad draws before `position` of the run that were not taken before: a batch made ahead is not counted yet."""
+        taken = [bad for bad in self._draws if bad.position < position]
+        self._draws = [bad for bad in self._draws if bad.position >= position]
+        return count_bad(taken)
+
+
+class BadCounts:
+    """Bad draws of a whole job by shard and reason, over all its processes and starts."""
+
+    def __init__(self, saved: Mapping[str, Any] | None = None):
+        """saved: what `state` gave."""
+        self._shards: dict[str, collections.Counter[str]] = {}
         self.count = 0
-        self.draws = 0
+        if saved:
+            self.add(saved["shards"])
+            self.count = saved["count"]
 
-    def good(self) -> None:
-        """Counts one good draw."""
-        with self._lock:
-            self.draws += 1
+    def add(self, counts: Counts) -> None:
+        """More bad draws, as `BadLog.take` gives them."""
+        for shard, reasons in counts.items():
+            self._shards.setdefault(shard, collections.Counter()).update(reasons)
+            self.count += sum(reasons.values())
 
-    def bad(self, shard: str, key: str, reason: str) -> None:
-        """Counts one bad draw; UserError where more than `max_fraction` of at least 1,000 draws were bad."""
-        with self._lock:
-            self.draws += 1
-            self.count += 1
-            self._seen[shard, key, reason] += 1
-            first = self._seen[shard, key, reason] == 1
-            failed = self.draws >= JUDGED_AFTER and self.count > self._max_fraction * self.draws
-        if first:
-            LOG.warning("bad sample %s in %s: %s; another one takes its place", key, shard, reason)
-        if failed:
+    def judge(self, *, samples: int, max_fraction: float) -> None:
+        """UserError where more than `max_fraction` of the draws were bad, as soon as there are 1,000: `samples` good ones and the bad."""
+        draws = samples + self.count
+        if draws >= JUDGED_AFTER and self.count > max_fraction * draws:
             raise UserError(
-                f"data.max_bad_fraction = {self._max_fraction} is exceeded: {self.count} of {self.draws} samples were bad, "
+                f"data.max_bad_fraction = {max_fraction} is exceeded: {self.count} of {draws} samples were bad, "
                 f"most in {self.worst()}; accepted are shards with fewer bad samples, or a larger data.max_bad_fraction"
             )
 
     def worst(self) -> str:
         """The shards with most bad draws, in words."""
-        shards: collections.Counter[str] = collections.Counter()
-        for (shard, _, _), times in self.seen.items():
-            shards[shard] += times
-        return ", ".join(f"{shard} ({times})" for shard, times in shards.most_common(WORST_SHARDS))
+        return ", ".join(f"{shard} ({reasons.total()})" for shard, reasons in self._ranked()[:WORST_SHARDS])
 
-    @property
-    def seen(self) -> Mapping[tuple[str, str, str], int]:
-        """Times that each (shard, key, reason) was drawn."""
-        with self._lock:
-            return dict(self._seen)
+    def state(self) -> dict[str, Any]:
+        """{"count", "shards": {shard: {reason: bad draws}}} of the 1,000 worst shards."""
+        return {"count": self.count, "shards": {shard: dict(sorted(reasons.items())) for shard, reasons in self._ranked()[:KEPT_SHARDS]}}
+
+    def _ranked(self) -> list[tuple[str, collections.Counter[str]]]:
+        return sorted(self._shards.items(), key=lambda item: (-item[1].total(), item[0]))
+
+
+def count_bad(draws: Iterable[Bad]) -> dict[str, dict[str, int]]:
+    """Shard -> reason -> times."""
+    found: dict[str, dict[str, int]] = {}
+    for bad in draws:
+        reasons = found.setdefault(bad.shard, {})
+        reasons[bad.reason] = reasons.get(bad.reason, 0) + 1
+    return found

@@ -36,7 +36,7 @@ class EvalSet:
         """setting: the path in the recipe of `patterns`, for messages. Raises UserError as `index_shards` does; reads headers alone."""
         self._spec, self._setting = by_reference(spec), setting
         self._index = index_shards(patterns, setting=setting)
-        self._cache = BoundedCache[np.ndarray](spec.cache_mb * MIB)
+        self._cache = BoundedCache[int, np.ndarray](spec.cache_mb * MIB)
 
     def __len__(self) -> int:
         return len(self._usable)

@@ -1,17 +1,15 @@
-"""Position in the run -> sample. A pure function of the seed: no state, no buffer, the same on any number of hosts."""
+"""Position in the run -> sample: what an order is, and the exact one. Pure functions of the seed, the same on any number of hosts."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
-from grain.experimental import index_shuffle
 
-ROUNDS = 8  # with 4, differences between neighbours repeat; 8 is clean
-SUBSTITUTES = 8
-TABLE = 1 << 16  # below, index_shuffle walks out of a small range again and again: 360 us for one of 100 samples, 12 us of 3,440
+from .permutation import mix, permuted
 
 
 @functools.lru_cache(maxsize=1024)
@@ -29,48 +27,95 @@ def generator(seed: int, position: int, stream: str) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key, counter=[0, position, 0, 0]))
 
 
-@dataclasses.dataclass(frozen=True)
-class Order:
-    """A true global shuffle of `samples` samples: every epoch visits each one once, in an order of its own."""
+class Drawn(NamedTuple):
+    """A sample: number `sample` of source number `source`."""
 
-    seed: int
-    samples: int
-
-    def __call__(self, position: int) -> int:
-        """The sample at `position` of the run, 0 <= position; the epoch is position // samples."""
-        epoch, place = divmod(position, self.samples)
-        return _shuffled(place, self.samples, hash_seed("order", self.seed, epoch))
-
-    def many(self, first: int, count: int) -> np.ndarray:
-        """The samples at the positions first .. first + count - 1: int64[count], at most 2.5 us each."""
-        return np.fromiter(map(self, range(first, first + count)), np.int64, count)
-
-    def substitute(self, position: int, attempt: int) -> int:
-        """The sample that stands in for a bad one at `position`: of the same epoch, never the bad one itself, another for each attempt.
-
-        attempt: 1 .. samples - 1.
-        """
-        if not 0 < attempt < self.samples:
-            raise IndexError(f"{self.samples} samples have no substitute number {attempt}")
-        epoch, place = divmod(position, self.samples)
-        distance = (hash_seed("substitute", self.seed, position) + attempt) % (self.samples - 1) + 1
-        return self(epoch * self.samples + (place + distance) % self.samples)
+    source: int
+    sample: int
 
 
-def _shuffled(place: int, samples: int, seed: int) -> int:
-    """Where `place` of 0 .. samples - 1 goes in the permutation that `seed`, of 32 bits, names."""
-    if samples <= TABLE:
-        return int(_table(samples, seed)[place])
-    last = samples - 1
-    power_of_two = last & (last - 1) == 0
-    while True:
-        # Grain 0.2.18 takes ceil(log2(max_index)) bits, one too few for max_index = 4^k, where two places would share a sample
-        place = index_shuffle(place, max_index=last + power_of_two, seed=seed, rounds=ROUNDS)
-        if place <= last:
-            return place
+class Use(NamedTuple):
+    """The positions of the run between which a shard of a source may be read: its block's, so that its own first draw may come later."""
+
+    first: int
+    last: int
+    source: int
+    shard: int
 
 
-@functools.lru_cache(maxsize=8)
-def _table(samples: int, seed: int) -> np.ndarray:
-    """A whole permutation: uint16[samples]. Sorted raw numbers of Philox, which NumPy promises not to change."""
-    return np.argsort(np.random.Philox(key=seed).random_raw(samples), kind="stable").astype(np.uint16)
+class Order(Protocol):
+    """Which sample each position of the run draws. Position p is place p // V of stream p % V, where V is `streams`."""
+
+    streams: int
+
+    def __call__(self, position: int) -> Drawn:
+        """The sample at `position` of the run, 0 <= position."""
+
+    def substitutes(self, position: int) -> Iterator[Drawn]:
+        """What may stand in for a bad sample at `position`: others of its source and stream, each once."""
+
+    def uses(self, streams: Sequence[int], start: int) -> Iterator[Use]:
+        """The shards that `streams` read from position `start` on, in order of first use, endlessly."""
+
+
+class Block(NamedTuple):
+    """Places first .. last of a stream that are shuffled among themselves. shards: int64[n], which those are read from."""
+
+    first: int
+    last: int
+    shards: np.ndarray
+
+
+class Shuffle(Protocol):
+    """The order of one source, stream by stream."""
+
+    def __call__(self, stream: int, place: int) -> int:
+        """The sample at a place of a stream."""
+
+    def substitutes(self, stream: int, place: int) -> Iterator[int]:
+        """Other samples of the same block, each once, in an order of the place's own."""
+
+    def blocks(self, stream: int, place: int) -> Iterator[Block]:
+        """The blocks of a stream from the one that holds `place` on, endlessly."""
+
+
+def positions(first: int, batch_size: int, slots: np.ndarray, *, streams: int) -> np.ndarray:
+    """int64[b]: the positions that the rows `slots` of a global batch hold, the batch of the positions first .. first + batch_size - 1.
+
+    Rows are ordered by stream, so that hosts with neighbouring rows own whole streams. first and batch_size: multiples of `streams`.
+    """
+    stream, row = np.divmod(np.asarray(slots, np.int64), batch_size // streams)
+    return first + row * streams + stream
+
+
+class ExactShuffle:
+    """A true global shuffle: every epoch visits each sample once, in an order of its own. One stream."""
+
+    def __init__(self, counts: np.ndarray, *, key: int):
+        """counts: int64[shards]. key: 64 bits."""
+        self._counts, self._samples, self._key = counts, int(counts.sum()), key
+
+    def __call__(self, stream: int, place: int) -> int:
+        """As `Shuffle` says."""
+        epoch, offset = divmod(place, self._samples)
+        return permuted(offset, self._samples, mix(self._key, epoch))
+
+    def substitutes(self, stream: int, place: int) -> Iterator[int]:
+        """As `Shuffle` says."""
+        epoch, offset = divmod(place, self._samples)
+        for other in others(offset, self._samples, mix(self._key, place)):
+            yield self(stream, epoch * self._samples + other)
+
+    def blocks(self, stream: int, place: int) -> Iterator[Block]:
+        """As `Shuffle` says."""
+        epoch, shards = place // self._samples, np.flatnonzero(self._counts)
+        while True:
+            yield Block(epoch * self._samples, (epoch + 1) * self._samples - 1, shards)
+            epoch += 1
+
+
+def others(offset: int, size: int, key: int) -> Iterator[int]:
+    """0 .. size - 1 without `offset`, each once, beginning anywhere."""
+    begin = key % max(size - 1, 1)
+    for attempt in range(size - 1):
+        yield (offset + 1 + (begin + attempt) % (size - 1)) % size

@@ -1,23 +1,24 @@
-"""Sample number -> what of it never changes: the decoded image and the token ids."""
+"""Sample -> what of it never changes: the decoded image and the token ids."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
-from PIL import Image
 
-from .bad import BadSample, BadSamples
+from .bad import BadSample
 from .cache import BoundedCache
-from .decode import image_of
-from .index import Index
+from .decode import picture_of
+from .order import Drawn
+from .picture import Picture, memory_of
+from .source import Source
 from .spec import DataSpec
 from .text import text_of
 from .tokenizers import Tokenizer
 from .transforms import needed_side, prepare
 
 MIB = 1 << 20
-PIXEL_BYTES = 4  # Pillow keeps RGB in four
 OBJECT_BYTES = 500
 
 
@@ -25,37 +26,41 @@ OBJECT_BYTES = 500
 class Loaded:
     """image: RGB, as `prepare` leaves it. ids: int32[T]."""
 
-    image: Image.Image
+    image: Picture
     ids: np.ndarray
 
 
+@dataclasses.dataclass(frozen=True)
+class Rejected:
+    """A sample that cannot be used."""
+
+    shard: str
+    key: str
+    reason: str
+
+
 class TrainSamples:
-    """Loads training samples by number, and keeps them while `data.cache_mb` has room. `bad` counts those that cannot be used."""
+    """Loads training samples, and keeps them while `data.cache_mb` has room. Safe to share between threads."""
 
-    def __init__(self, spec: DataSpec, *, index: Index, tokenizer: Tokenizer, context_length: int):
-        self.bad = BadSamples(max_fraction=spec.max_bad_fraction)
-        self._spec, self._index, self._needed_side = spec, index, needed_side(spec)
+    def __init__(self, spec: DataSpec, *, sources: Mapping[str, Source], tokenizer: Tokenizer, context_length: int):
+        """sources: numbered in order of their names, as orders do."""
+        self._spec, self._needed_side = spec, needed_side(spec)
+        self._sources = [sources[name] for name in sorted(sources)]
         self._tokenizer, self._context_length = tokenizer, context_length
-        self._cache = BoundedCache[Loaded](spec.cache_mb * MIB)
+        self._cache = BoundedCache[Drawn, Loaded](spec.cache_mb * MIB)
 
-    def load(self, sample: int) -> Loaded | None:
-        """Sample number `sample`; None where its content is bad. Raises OSError (it cannot be read) and UserError (too many are bad)."""
-        loaded = self._cache.get(sample)
-        if loaded is None:
-            loaded = self._load(sample)
-        if loaded is not None:
-            self.bad.good()
-        return loaded
+    def load(self, drawn: Drawn) -> Loaded | Rejected:
+        """Raises OSError where the sample cannot be read."""
+        loaded = self._cache.get(drawn)
+        return self._load(drawn) if loaded is None else loaded
 
-    def _load(self, sample: int) -> Loaded | None:
-        raw = self._index.read(sample)
+    def _load(self, drawn: Drawn) -> Loaded | Rejected:
+        raw = self._sources[drawn.source].read(drawn.sample)
         try:
-            image = prepare(image_of(raw, self._spec.decode, needed=self._needed_side), self._spec)
+            image = prepare(picture_of(raw, self._spec.decode, needed=self._needed_side), self._spec)
             ids = self._tokenizer([text_of(raw, self._spec.text_key)], self._context_length)[0]
         except BadSample as bad:
-            self.bad.bad(raw.shard, raw.key, bad.reason)
-            return None
-        size = image.width * image.height * PIXEL_BYTES + ids.nbytes + OBJECT_BYTES
+            return Rejected(raw.shard, raw.key, bad.reason)
         loaded = Loaded(image, ids)
-        self._cache.put(sample, loaded, size=size)
+        self._cache.put(drawn, loaded, size=memory_of(image) + ids.nbytes + OBJECT_BYTES)
         return loaded

@@ -2,59 +2,93 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import UserError
-from .index import Index
+from ..schema import identity
+from .mixture import Segment
+from .orders import kind_of_order
+from .source import Source
 from .spec import DataSpec
 from .tokenizers import Tokenizer
 
-VERSION = 1
+LOG = logging.getLogger("diptych.data")
+VERSION = 2
+ALONE = "train"  # the name of the one source that is no mixture
 MEANING = {
     "version": "the format of the data's state",
     "seed": "seed",
-    "manifest": "the content of data.train (names, sizes and counts of the shards, in order)",
+    "manifest": "the content of data.train or data.mixture (names, sizes and counts of the shards, in order)",
     "tokenizer": "the file of data.tokenizer.path (or data.tokenizer.kind and preset), which decides the token ids,",
-    "pipeline": "what is done to samples (data.image_size, resize, resize_first, augment, order, source, text_key, "
+    "pipeline": "what is done to samples (data.image_size, resize, augment, order, source, text_key and the rest of data, "
     "model.text.context_length)",
 }
 
 
-def data_state(spec: DataSpec, *, index: Index, tokenizer: Tokenizer, context_length: int, seed: int, samples: int) -> dict[str, Any]:
-    """{"version", "samples", "seed", "manifest", "tokenizer", "pipeline"}: `samples` were drawn so far, the rest says from what."""
-    changes = {
-        "source": spec.source,
-        "order": spec.order,
-        "image_size": spec.image_size,
-        "resize": spec.resize,
-        "resize_first": spec.resize_first,
-        "augment": dataclasses.asdict(spec.augment),
-        "text_key": spec.text_key,
-        "context_length": context_length,
-    }
-    pipeline = hashlib.sha256(json.dumps(changes, sort_keys=True).encode()).hexdigest()
+def data_state(
+    spec: DataSpec,
+    *,
+    sources: Mapping[str, Source],
+    tokenizer: Tokenizer,
+    context_length: int,
+    seed: int,
+    samples: int,
+    segments: Sequence[Segment] | None = None,
+) -> dict[str, Any]:
+    """{"version", "samples", "seed", "manifest", "tokenizer", "pipeline", "mixture": [[first position, {name: weight}], ...]}.
+
+    `samples` were drawn so far in the run, the rest says from what.
+    """
+    kind = kind_of_order(spec, samples=sum(map(len, sources.values())))
+    changes = identity(spec) | {"order": kind, "context_length": context_length}
+    for name in ("tokenizer", *(("streams", "block_shards") if kind == "exact" else ())):
+        del changes[name]
     return {
         "version": VERSION,
         "samples": samples,
         "seed": seed,
-        "manifest": index.fingerprint,
+        "manifest": _digest([[name, sources[name].fingerprint] for name in sorted(sources)]),
         "tokenizer": tokenizer.fingerprint,
-        "pipeline": pipeline,
+        "pipeline": _digest(changes),
+        "mixture": [[segment.first, dict(segment.weights)] for segment in segments or mixture_segments(spec, {})],
     }
 
 
-def check_state(saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
-    """Raises UserError where a run that left `saved` would not see the same samples in the same order from `current` on."""
+def mixture_segments(spec: DataSpec, saved: Mapping[str, Any]) -> list[Segment]:
+    """The weights of the sources: those of the state `saved`, then the recipe's from where it ends, if they differ.
+
+    saved: empty at the start of a run.
+    """
+    weights = {name: part.weight for name, part in sorted(spec.mixture.items())} or {ALONE: 1.0}
+    samples = saved.get("samples", 0)
+    segments = [Segment(first, earlier) for first, earlier in saved.get("mixture", []) if first < samples]
+    if not segments or segments[-1].weights != weights:
+        segments.append(Segment(samples, weights))
+    return segments
+
+
+def check_state(saved: Mapping[str, Any], current: Mapping[str, Any], *, force: bool = False) -> None:
+    """Raises UserError where a run that left `saved` would not see the same samples in the same order from `current` on.
+
+    force: the reason is logged instead. A state of another format is refused all the same: its `samples` may mean something else.
+    """
     for name, meaning in MEANING.items():
-        if saved.get(name) != current[name]:
+        if saved.get(name) == current[name]:
+            continue
+        reason = f"{meaning} differs from the checkpoint's ({name} was {_short(saved.get(name))}, is {_short(current[name])})"
+        if not force or name == "version":
             raise UserError(
-                f"{meaning} differs from the checkpoint's ({name} was {_short(saved.get(name))}, is {_short(current[name])}), "
-                "so the run would not go on with the same samples; accepted is what it was, or another --workdir"
+                f"{reason}, so the run would not go on with the same samples; accepted is what it was, --force-data, or another --workdir"
             )
+        LOG.warning("--force-data: %s; the run goes on with other samples", reason)
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _short(value: Any) -> Any:

@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add_workdir(parser, what="the run folder; the same command again goes on with the run in it")
     parser.add_argument("--profile", metavar="START:STOP", help="trace steps START to STOP into the run folder")
+    parser.add_argument("--force-data", action="store_true", help="go on though the data differ from the checkpoint's")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved recipe and stop")
 
 
@@ -36,7 +37,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from ..pretrain.tracer import Profile
     from ..pretrain.train import train
 
-    metrics = train(recipe, workdir, profile=None if steps is None else Profile(*steps), interrupts=args.interrupts)
+    traced = None if steps is None else Profile(*steps)
+    metrics = train(recipe, workdir, profile=traced, interrupts=args.interrupts, force_data=args.force_data)
     if is_first():
         print_values(metrics, title=str(workdir))
     return metrics

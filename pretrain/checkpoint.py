@@ -67,7 +67,7 @@ class SavedCheckpoints:
         return self._checkpointer.load_checkpointables(step, {"params": wanted})["params"]
 
     def data(self, step: int) -> dict[str, Any]:
-        """The JSON of what was drawn: `data.state.data_state`, with `bad_samples`."""
+        """The JSON of what was drawn: `data.state.data_state`, with `bad`: `data.bad.BadCounts.state`."""
         return self._checkpointer.checkpointables_metadata(step).custom_metadata["data"]
 
 

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import jax
 import numpy as np
 
+from ..data.lengths import TextLengths
 from ..sharding.layouts import batch_layout
 
 HostBatch = Mapping[str, np.ndarray]
+
+
+class Stream(Protocol):
+    """What a feed draws from: `data.pipeline.TrainStream`."""
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        """This process's rows of the next global batch."""
+
+    def recycle(self, batch: HostBatch) -> None:
+        """The memory of a batch may be used again."""
 
 
 def local_slots(mesh: jax.sharding.Mesh, batch_size: int) -> np.ndarray:
@@ -20,17 +32,30 @@ def local_slots(mesh: jax.sharding.Mesh, batch_size: int) -> np.ndarray:
 
 
 class Feed:
-    """Iterates over global batches; `waited` is the time in seconds that the loop stood still for data."""
+    """Iterates over global batches. waited: time in seconds that the loop stood still for data. given: batches that the loop has taken."""
 
-    def __init__(self, stream: Iterator[HostBatch], mesh: jax.sharding.Mesh, *, batch_size: int):
-        self._stream, self._batch_size = stream, batch_size
+    def __init__(
+        self,
+        stream: Stream,
+        mesh: jax.sharding.Mesh,
+        *,
+        batch_size: int,
+        lengths: TextLengths | None = None,
+        largest: Callable[[int], int] = int,
+    ):
+        """lengths: cuts captions to what the whole batch needs. largest: of a number of each process, the largest; all of them call it."""
+        self._stream, self._batch_size, self._lengths, self._largest = stream, batch_size, lengths, largest
         self._sharding = jax.NamedSharding(mesh, batch_layout(mesh))
-        self.waited = 0.0
+        # Arrays of a CPU device may be the host's own memory, which is then not used again
+        self._copies = mesh.devices.flat[0].platform != "cpu"
+        self.waited, self.given = 0.0, 0
         self._ahead: dict[str, jax.Array] | None = None
+        self._sent: tuple[HostBatch, dict[str, jax.Array]] | None = None
 
     def __next__(self) -> dict[str, jax.Array]:
         ready = self._ahead if self._ahead is not None else self._fetch()
         self._ahead = None
+        self.given += 1
         return ready
 
     def prefetch(self) -> None:
@@ -38,10 +63,23 @@ class Feed:
         self._ahead = self._fetch()
 
     def _fetch(self) -> dict[str, jax.Array]:
+        self._recycle()
         start = time.perf_counter()
         batch = next(self._stream)
         self.waited += time.perf_counter() - start
-        return {name: self._place(rows) for name, rows in batch.items()}
+        rows = {name: value for name, value in batch.items() if name != "bad"}  # counted on the host: see BadTotal
+        if self._lengths is not None:
+            rows["text"] = np.ascontiguousarray(batch["text"][:, : self._largest(self._lengths.of(batch["text"]))])
+        placed = {name: self._place(value) for name, value in rows.items()}
+        self._sent = (batch, placed) if self._copies else None
+        return placed
+
+    def _recycle(self) -> None:
+        """Gives the memory of the last batch back when the devices have it."""
+        if self._sent is not None:
+            batch, placed = self._sent
+            jax.block_until_ready(placed)
+            self._stream.recycle(batch)
 
     def _place(self, rows: np.ndarray) -> jax.Array:
         return jax.make_array_from_process_local_data(self._sharding, rows, (self._batch_size, *rows.shape[1:]))

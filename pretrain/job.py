@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import itertools
 import json
 from collections.abc import Callable
@@ -22,7 +21,6 @@ class Job:
 
     def __init__(self) -> None:
         self._calls = itertools.count()
-        self._sums: collections.Counter[str] = collections.Counter()
 
     def agree(self, decide: Callable[[], T]) -> T:
         """What `decide` returns on process 0, which alone calls it; anything that JSON holds.
@@ -47,12 +45,20 @@ class Job:
         store().key_value_set(key, json.dumps(answer))
         return answer
 
-    def add(self, name: str, amount: int) -> int:
-        """Adds to a sum over all processes and returns it as it stands: what another process adds at the same time may be missing."""
+    def gather(self, value: Any) -> list[Any]:
+        """The `value` of every process, in order of the processes; anything that JSON holds. None, empty and 0 are left out.
+
+        Raises jax's DEADLINE_EXCEEDED where one of them says nothing for ten minutes.
+        """
         if jax.process_count() == 1:
-            self._sums[name] += amount
-            return self._sums[name]
-        return store().key_value_increment(f"diptych/sums/{name}", amount)
+            return [value] if value else []
+        key = f"diptych/gathered/{next(self._calls)}"
+        if value:
+            store().key_value_set(f"{key}/values/{jax.process_index():08d}", json.dumps(value))
+        if store().key_value_increment(f"{key}/told", 1) == jax.process_count():
+            store().key_value_set(f"{key}/all", "told")
+        store().blocking_key_value_get(f"{key}/all", TIMEOUT_SECONDS * 1000)
+        return [json.loads(text) for _, text in sorted(store().key_value_dir_get(f"{key}/values"))]
 
 
 def store() -> Any:

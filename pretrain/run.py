@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import optax
 
-from ..data.index import Index, index_shards
-from ..data.pipeline import TrainStream, check_state, data_state
+from ..data.lengths import TextLengths
+from ..data.mixture import Segment
+from ..data.open_sources import open_sources
+from ..data.pipeline import TrainStream, check_state, data_state, mixture_segments
+from ..data.source import Source
 from ..data.tokenizers import Tokenizer
 from ..errors import UserError
 from ..sharding.layouts import places
@@ -43,42 +47,56 @@ class Run:
     mesh: jax.sharding.Mesh
     learner: Learner
     optimizer: optax.GradientTransformation
-    index: Index
+    sources: Mapping[str, Source]
     tokenizer: Tokenizer
     evaluation: Evaluation
 
-    def data_state(self, samples: int) -> dict[str, Any]:
+    def data_state(self, samples: int, segments: Sequence[Segment] | None = None) -> dict[str, Any]:
         """The data's JSON after `samples` samples of the run were drawn."""
         return data_state(
             self.recipe.data,
-            index=self.index,
+            sources=self.sources,
             tokenizer=self.tokenizer,
             context_length=self.recipe.model.text.context_length,
             seed=self.recipe.seed,
             samples=samples,
+            segments=segments,
         )
 
-    def stream(self, start: int) -> TrainStream:
+    def stream(self, start: int, segments: Sequence[Segment] | None = None) -> TrainStream:
         """This process's rows of the training batches from sample `start` of the run on."""
         return TrainStream(
             self.recipe.data,
-            index=self.index,
+            sources=self.sources,
             tokenizer=self.tokenizer,
             context_length=self.recipe.model.text.context_length,
             batch_size=self.recipe.train.batch_size,
             seed=self.recipe.seed,
             slots=local_slots(self.mesh, self.recipe.train.batch_size),
             start=start,
+            segments=segments,
+        )
+
+    def text_lengths(self) -> TextLengths | None:
+        """How captions of a batch are cut; None: not at all."""
+        if not self.recipe.data.text_lengths:
+            return None
+        return TextLengths(
+            self.recipe.data.text_lengths,
+            context_length=self.recipe.model.text.context_length,
+            eos_id=self.tokenizer.eos_id,
+            pad_id=self.tokenizer.pad_id,
         )
 
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """Where a run begins or goes on. samples: drawn so far. bad_samples: those that were met among them."""
+    """Where a run begins or goes on. samples: drawn so far. bad: what `BadCounts.state` said then. segments: weights of the sources."""
 
     state: TrainState
     samples: int
-    bad_samples: int
+    bad: Mapping[str, Any] | None
+    segments: Sequence[Segment]
 
 
 def prepare(recipe: Recipe, workdir: Path, *, job: Job) -> Run:
@@ -96,23 +114,26 @@ def prepare(recipe: Recipe, workdir: Path, *, job: Job) -> Run:
         mesh=mesh,
         learner=learner,
         optimizer=make_optimizer(recipe.optimizer, steps=recipe.train.steps),
-        index=index_shards(recipe.data.train, setting="data.train"),
+        sources=open_sources(recipe.data),
         tokenizer=tokenizer,
         evaluation=make_evaluation(learner, tokenizer, workdir=workdir, job=job),
     )
 
 
-def begin(run: Run, checkpoints: Checkpoints) -> Start:
-    """The state to start from, fresh or from the newest checkpoint; UserError where that does not fit the run."""
+def begin(run: Run, checkpoints: Checkpoints, *, force_data: bool = False) -> Start:
+    """The state to start from, fresh or from the newest checkpoint; UserError where that does not fit the run.
+
+    force_data: a checkpoint that was trained on other data will do.
+    """
     layouts = state_layouts(run.learner, run.optimizer)
     latest = run.job.agree(lambda: checkpoints.latest)
     if latest is None:
         state = jax.jit(lambda: initial_state(run.learner, run.optimizer), out_shardings=places(layouts, run.mesh))()
-        return Start(state=state, samples=0, bad_samples=0)
+        return Start(state=state, samples=0, bad=None, segments=mixture_segments(run.recipe.data, {}))
     if latest > run.recipe.train.steps:
         raise UserError(f"train.steps = {run.recipe.train.steps} is behind the checkpoint at step {latest}; accepted is at least that")
     saved = checkpoints.data(latest)
-    check_state(saved, run.data_state(saved["samples"]))
+    check_state(saved, run.data_state(saved["samples"]), force=force_data)
     state = checkpoints.restore(latest, shapes=state_shapes(run.learner, run.optimizer), layouts=layouts, mesh=run.mesh)
     LOG.info("resuming from step %d on mesh %s", latest, dict(run.mesh.shape))
-    return Start(state=state, samples=saved["samples"], bad_samples=saved.get("bad_samples", 0))
+    return Start(state=state, samples=saved["samples"], bad=saved["bad"], segments=mixture_segments(run.recipe.data, saved))

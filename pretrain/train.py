@@ -26,10 +26,12 @@ from .tracer import Profile, Tracer
 from .writers import make_writers, recorded
 
 
-def train(recipe: Recipe, workdir: Path, *, profile: Profile | None = None, interrupts: Interrupts | None = None) -> dict[str, float]:
+def train(
+    recipe: Recipe, workdir: Path, *, profile: Profile | None = None, interrupts: Interrupts | None = None, force_data: bool = False
+) -> dict[str, float]:
     """Trains to `train.steps`, from the newest checkpoint of `workdir` where there is one; returns the final metrics.
 
-    interrupts: entered by the caller; absent: signals do what they did before.
+    interrupts: entered by the caller; absent: signals do what they did before. force_data: goes on though the data are others.
     Raises UserError before any step, with the folder as it was; Stopped (with its exit code) after a requested stop has been saved.
     """
     began, job, interrupts = time.monotonic(), Job(), interrupts or Interrupts()
@@ -39,7 +41,7 @@ def train(recipe: Recipe, workdir: Path, *, profile: Profile | None = None, inte
         run = prepare(recipe, workdir, job=job)
         stack.enter_context(jax.set_mesh(run.mesh))
         checkpoints = stack.enter_context(Checkpoints(workdir, recipe.checkpoint))
-        start = begin(run, checkpoints)
+        start = begin(run, checkpoints, force_data=force_data)
         first, state = int(start.state.step), start.state
         if jax.process_index() == 0:
             keep_tokenizer(workdir, run.tokenizer)
@@ -49,14 +51,24 @@ def train(recipe: Recipe, workdir: Path, *, profile: Profile | None = None, inte
                 drop_result(workdir)
         writer = make_writers(recipe.log, workdir, resumed_step=first)
         stack.callback(writer.close)
-        stream = run.stream(start.samples)
+        stream = run.stream(start.samples, start.segments)
         stack.callback(stream.close)
-        feed = Feed(stream, run.mesh, batch_size=recipe.train.batch_size)
-        bad = BadTotal(stream.bad, job=job, before=start.bad_samples)
+        largest = lambda length: max(job.gather(length))  # noqa: E731
+        feed = Feed(stream, run.mesh, batch_size=recipe.train.batch_size, lengths=run.text_lengths(), largest=largest)
+        bad = BadTotal(
+            stream.bad,
+            feed=feed,
+            job=job,
+            before=start.bad,
+            start=start.samples,
+            batch_size=recipe.train.batch_size,
+            max_fraction=recipe.data.max_bad_fraction,
+        )
 
         def save(step: int, state: TrainState) -> None:
             drawn = start.samples + (step - first) * recipe.train.batch_size
-            data = run.data_state(drawn) | {"bad_samples": bad.read()}
+            bad.read()
+            data = run.data_state(drawn, start.segments) | {"bad": bad.counts.state()}
             checkpoints.save(step, state, data=data, metadata=describe(recipe))
             writer.flush()
 

@@ -1,4 +1,4 @@
-"""Bad samples in the training stream: replaced by position, counted, named, and too many of them refused."""
+"""Bad samples in the training stream: replaced by position, told of with each batch, and too many of them refused."""
 
 import logging
 import os
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from diptych import UserError
-from diptych.data.order import Order
+from diptych.data.bad import Bad, BadCounts, BadLog
 
 BATCH = 8
 BROKEN = {3: {"png": b"no image"}, 11: {"txt": None}, 12: {"txt": b"\xff\xfe"}, 20: {"png": None}}
@@ -20,50 +20,61 @@ def test_bad_samples_are_replaced_by_position(batches, shards, assert_same, glob
     assert_same(batches(shards(bad=BROKEN), 10, cache_mb=4), whole)
 
 
-def test_good_samples_stay_where_bad_ones_are_replaced(batches, shards):
+def test_good_samples_stay_where_bad_ones_are_replaced(batches, shards, make_stream):
     good = np.concatenate([batch["image"] for batch in batches(shards(), 5)])
-    seen = np.concatenate([batch["image"] for batch in batches(shards(bad=BROKEN), 5)])
-    changed = [row for row in range(40) if not np.array_equal(good[row], seen[row])]
-    assert set(Order(0, 40).many(0, 40)[changed].tolist()) == set(BROKEN)
+    seen = batches(shards(bad=BROKEN), 5)
+    images, bad = (np.concatenate([batch[name] for batch in seen]) for name in ("image", "bad"))
+    changed = [row for row in range(40) if not np.array_equal(good[row], images[row])]
+    stream = make_stream(shards())
+    stream.close()
+    assert {stream.order(row).sample for row in changed} == set(BROKEN)
+    assert np.flatnonzero(bad).tolist() == changed
 
 
-def test_bad_samples_are_counted_and_named_once(shards, caplog, make_stream):
+def test_bad_draws_come_with_the_batch_and_are_logged_once(shards, caplog, make_stream):
     stream = make_stream(shards(bad=BROKEN), threads=1)
     with caplog.at_level(logging.WARNING, logger="diptych.data"):
-        for _ in range(15):
-            next(stream)
+        seen = [next(stream) for _ in range(15)]
     stream.close()
-    assert {(os.path.basename(shard), key): reason for shard, key, reason in stream.bad.seen} == {
-        ("s-0.tar", "0003"): "image cannot be decoded (UnidentifiedImageError)",
-        ("s-0.tar", "0011"): "no member txt",
-        ("s-0.tar", "0012"): "txt is not UTF-8 text",
-        ("s-1.tar", "0020"): "no image among json, txt",
+    counts = stream.bad.take(15 * BATCH)
+    assert {os.path.basename(shard): set(reasons) for shard, reasons in counts.items()} == {
+        "s-0.tar": {"image cannot be decoded (UnidentifiedImageError)", "no member txt", "txt is not UTF-8 text"},
+        "s-1.tar": {"no image among json, txt"},
     }
-    assert stream.bad.count == sum(stream.bad.seen.values()) >= 12
-    assert stream.bad.draws >= 15 * BATCH + stream.bad.count
+    assert sum(batch["bad"].sum() for batch in seen) == sum(sum(reasons.values()) for reasons in counts.values()) >= 12
     assert len(caplog.records) == 4
     assert any("0003 in" in record.message and "s-0.tar: image cannot be decoded" in record.message for record in caplog.records)
 
 
-def test_too_many_bad_samples_stop_the_run(shards, make_stream):
-    stream = make_stream(shards(bad=BROKEN), max_bad_fraction=0.05, cache_mb=8)
-    with pytest.raises(UserError, match=r"data.max_bad_fraction = 0.05 is exceeded: .*, most in .*s-0.tar \(\d+\).*s-1.tar"):
-        for _ in range(1000 // BATCH + 10):
-            next(stream)
-    assert stream.bad.draws >= 1000
+def test_draws_are_taken_once_and_not_before_their_position():
+    log = BadLog()
+    log.add([Bad(9, "s", "a", "broken"), Bad(10, "s", "a", "broken"), Bad(5, "t", "b", "none")])
+    assert log.take(10) == {"s": {"broken": 1}, "t": {"none": 1}}
+    assert log.take(10) == {}
+    assert log.take(11) == {"s": {"broken": 1}}
 
 
-def test_within_the_fraction_the_run_goes_on(shards, make_stream):
-    stream = make_stream(shards(bad=BROKEN), max_bad_fraction=0.15, cache_mb=8)
-    for _ in range(2000 // BATCH):
-        next(stream)
-    stream.close()
+def test_counts_are_judged_after_a_thousand_draws():
+    counts = BadCounts()
+    counts.add({"s": {"broken": 60}})
+    counts.judge(samples=939, max_fraction=0.05)
+    counts.judge(samples=1140, max_fraction=0.05)
+    with pytest.raises(UserError, match=r"data.max_bad_fraction = 0.05 is exceeded: 60 of 1000 samples were bad, most in s \(60\)"):
+        counts.judge(samples=940, max_fraction=0.05)
 
 
-@pytest.mark.parametrize("count", [1, 3, 12])
-def test_nothing_but_bad_samples(shards, count, make_stream):
-    stream = make_stream(shards(bad={number: {"txt": None} for number in range(40)}, count=count))
-    with pytest.raises(UserError, match=r"one and all its substitutes cannot be used, most in .*; accepted are samples with an image"):
+def test_counts_survive_a_checkpoint():
+    counts = BadCounts()
+    counts.add({f"s{number:04d}": {"broken": 1 + number % 7, "none": 1} for number in range(1500)})
+    again = BadCounts(counts.state())
+    assert again.count == counts.count and again.worst() == counts.worst() == "s0006 (8), s0013 (8), s0020 (8)"
+    assert len(again.state()["shards"]) == 1000 and again.state() == counts.state()
+
+
+@pytest.mark.parametrize(("count", "row"), [(1, 1), (3, 3), (12, 12), (130, 100)])
+def test_nothing_but_bad_samples(shards, count, row, make_stream):
+    stream = make_stream(shards(bad={number: {"txt": None} for number in range(count)}, count=count))
+    with pytest.raises(UserError, match=rf"too many bad samples: {row} in a row .*, most in .*; accepted are samples with an image"):
         next(stream)
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from diptych.data.decode import decode
-from diptych.data.order import Order
 from diptych.data.spec import AugmentSpec
 from diptych.data.transforms import evaluation
 
@@ -17,6 +16,7 @@ def test_shapes_and_types(batches, shards):
         "image": ((3, 16, 16, 3), np.uint8),
         "text": ((3, LENGTH), np.int32),
         "slot": ((3,), np.int32),
+        "bad": ((3,), np.int32),
     }
     assert batch["slot"].tolist() == [1, 2, 6]
     assert all(value.flags.writeable and value.flags.c_contiguous for value in batch.values())
@@ -30,10 +30,12 @@ def test_each_epoch_holds_every_caption_once(batches, shards, words, sample_memb
     assert not np.array_equal(rows[:40], rows[40:])
 
 
-def test_image_and_caption_are_of_the_same_sample(batches, shards, words, sample_members):
-    batch = batches(shards(), 1, resize_first=None, augment=AugmentSpec())[0]
-    for row, number in enumerate(Order(0, 40).many(0, BATCH).tolist()):
-        members = sample_members(number)
+def test_image_and_caption_are_of_the_same_sample(make_stream, shards, words, sample_members):
+    stream = make_stream(shards(), resize_first=None, augment=AugmentSpec())
+    batch = next(stream)
+    stream.close()
+    for row in range(BATCH):
+        members = sample_members(stream.order(row).sample)
         assert np.array_equal(batch["image"][row], evaluation(decode(members["png"]), size=16, resize="shortest"))
         assert np.array_equal(batch["text"][row], words([members["txt"].decode()], LENGTH)[0])
 

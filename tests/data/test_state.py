@@ -1,12 +1,14 @@
 import dataclasses
 import json
+import logging
 
 import pytest
 
 from diptych import UserError
 from diptych.data.index import index_shards
-from diptych.data.pipeline import check_state, data_state
-from diptych.data.spec import AugmentSpec
+from diptych.data.mixture import Segment
+from diptych.data.pipeline import check_state, data_state, mixture_segments
+from diptych.data.spec import AugmentSpec, DataSpec, DecodeSpec, PartSpec
 
 
 @pytest.fixture
@@ -14,15 +16,15 @@ def state_of(words, spec):
     """state_of(patterns, seed=..., context_length=..., samples=..., **changes of the spec)."""
 
     def make(patterns, *, seed=0, context_length=16, samples=64, **changes):
-        changed, index = dataclasses.replace(spec, **changes), index_shards(patterns, setting="data.train")
-        return data_state(changed, index=index, tokenizer=words, context_length=context_length, seed=seed, samples=samples)
+        changed, sources = dataclasses.replace(spec, **changes), {"train": index_shards(patterns, setting="data.train")}
+        return data_state(changed, sources=sources, tokenizer=words, context_length=context_length, seed=seed, samples=samples)
 
     return make
 
 
 def test_state_is_small_json_and_the_same_run_goes_on(shards, state_of):
     state = json.loads(json.dumps(state_of(shards())))
-    assert state.keys() == {"version", "samples", "seed", "manifest", "tokenizer", "pipeline"} and state["samples"] == 64
+    assert state.keys() == {"version", "samples", "seed", "manifest", "tokenizer", "pipeline", "mixture"} and state["samples"] == 64
     check_state(state, state_of(shards(), samples=0, threads=7, cache_mb=3, text_lengths=(8, 16), max_bad_fraction=0.5))
 
 
@@ -36,6 +38,8 @@ def test_state_is_small_json_and_the_same_run_goes_on(shards, state_of):
         ({"text_key": "json:name"}, "pipeline was"),
         ({"augment": AugmentSpec(flip=0.5)}, "pipeline was"),
         ({"context_length": 12}, "pipeline was"),
+        ({"decode": DecodeSpec(backend="pillow_draft")}, "pipeline was"),
+        ({"order": "block", "streams": 4}, "pipeline was"),
     ],
 )
 def test_changed_data_is_refused(shards, state_of, changes, named):
@@ -48,7 +52,7 @@ def test_changed_shards_are_refused(shards, state_of):
     saved = state_of(shards())
     with pytest.raises(UserError, match=r"the content of data.train .* differs"):
         check_state(saved, state_of([shards()[0].replace("0..2", "0..1")]))
-    with pytest.raises(UserError, match="version was None, is 1"):
+    with pytest.raises(UserError, match="version was None, is 2"):
         check_state({}, saved)
 
 
@@ -58,3 +62,35 @@ def test_another_tokenizer_is_refused_by_name(shards, state_of):
         UserError, match=r"the file of data.tokenizer.path .* differs from the checkpoint's \(tokenizer was other, is words\)"
     ):
         check_state(saved | {"tokenizer": "other"}, saved)
+
+
+def test_what_changes_nothing_is_not_refused(shards, state_of):
+    saved = state_of(shards())
+    for changes in ({"order": "exact"}, {"streams": 8}, {"block_shards": 1}, {"workers": 3}):
+        check_state(saved, state_of(shards(), **changes))
+    check_state(state_of(shards(), order="block", streams=4), state_of(shards(), order="block", streams=4, train=("elsewhere",)))
+
+
+def test_other_data_can_be_forced_but_no_other_format(shards, state_of, caplog):
+    saved = state_of(shards())
+    with caplog.at_level(logging.WARNING, logger="diptych.data"):
+        check_state(saved, state_of(shards(), seed=1, image_size=32), force=True)
+    assert [record.message.split()[1] for record in caplog.records] == ["seed", "what"]
+    with pytest.raises(UserError, match="the format of the data's state differs"):
+        check_state(saved | {"version": 1}, saved, force=True)
+
+
+def mixed(**weights):
+    return DataSpec(mixture={name: PartSpec(weight=weight) for name, weight in weights.items()})
+
+
+def test_weights_change_from_where_a_state_ends():
+    begun = mixture_segments(mixed(b=1, a=3), {})
+    assert begun == [Segment(0, {"a": 3, "b": 1})]
+    saved = {"samples": 64, "mixture": [[0, {"a": 3, "b": 1}]]}
+    assert mixture_segments(mixed(a=3, b=1), saved) == begun
+    changed = mixture_segments(mixed(a=1, b=1), saved)
+    assert changed == [*begun, Segment(64, {"a": 1, "b": 1})]
+    again = {"samples": 64, "mixture": [[0, {"a": 3, "b": 1}], [64, {"a": 1, "b": 1}]]}
+    assert mixture_segments(mixed(a=3, b=1), again) == begun  # nothing was drawn with the others
+    assert mixture_segments(DataSpec(), {}) == [Segment(0, {"train": 1.0})]

@@ -25,17 +25,13 @@ try:
     job.agree(refuse)
 except UserError as error:
     said.append(str(error))
-job.add("bad", 2 + index)
-said.append(job.agree(lambda: "waited"))
+said += [job.gather({"from": index}), job.gather(index), job.gather(0), job.agree(lambda: "waited")]
 try:
     make_mesh(MeshSpec(replica=1, fsdp=2, tensor=1))
 except UserError as error:
     said.append(str(error))
 slots = local_slots(make_mesh(MeshSpec(replica=2, fsdp=2, tensor=1)), 8).tolist()
 print(said, slots, is_first(), sep="|", flush=True)
-from jax._src import distributed
-distributed.global_state.client.wait_at_barrier("added", 20_000)
-print(job.add("bad", 0))
 """
 
 
@@ -58,6 +54,6 @@ def test_two_processes_agree():
     results = [job.communicate(timeout=60) for job in jobs]
     assert [job.returncode for job in jobs] == [0, 0], results
     too_small = "mesh.replica x mesh.fsdp x mesh.tensor = 2, and the 2 processes have 4 devices; accepted is a mesh of all 4"
-    said = str(["from 0", False, "no", "waited", too_small])
-    assert results[0][0].splitlines() == [f"{said}|[0, 1, 2, 3]|True", "5"]
-    assert results[1][0].splitlines() == [f"{said}|[4, 5, 6, 7]|False", "5"]
+    said = str(["from 0", False, "no", [{"from": 0}, {"from": 1}], [1], [], "waited", too_small])
+    assert results[0][0].splitlines() == [f"{said}|[0, 1, 2, 3]|True"]
+    assert results[1][0].splitlines() == [f"{said}|[4, 5, 6, 7]|False"]

@@ -7,11 +7,8 @@ import threading
 
 import pytest
 
-from diptych.data.bad import BadSamples
 from diptych.errors import Stopped
-from diptych.pretrain.bad_total import BadTotal
 from diptych.pretrain.interrupts import Interrupts
-from diptych.pretrain.job import Job
 from diptych.pretrain.run_folder import saved_steps
 from diptych.pretrain.train import train
 from diptych.pretrain.writers import read_metrics
@@ -58,17 +55,6 @@ def test_stops_in_an_evaluation_and_after_the_last_step(recipe, tmp_path):
     assert losses.keys() == {1, 2} and metrics["loss"] == losses[2] and metrics["bad_samples"] == 0
     assert json.loads((tmp_path / "result.json").read_text()) == metrics
     assert train(recipe, tmp_path) == metrics and evaluated(tmp_path) == [1, 2]
-
-
-def test_bad_samples_are_counted_over_all_starts():
-    bad = BadSamples(max_fraction=1.0)
-    total = BadTotal(bad, job=Job(), before=5)
-    assert total.read() == 5
-    for key in ("a", "b", "a"):
-        bad.bad("shard", key, "broken")
-    assert total.read() == 8 and total.read() == 8
-    bad.bad("shard", "c", "broken")
-    assert total.read() == 9
 
 
 def test_the_watching_thread_ends_with_its_block():
