@@ -81,8 +81,10 @@ class Journal:
 
     def starts(self, shard: Shard) -> np.ndarray:
         """uint32[samples + 1] of a finished shard."""
-        size = (shard.samples + 1) * STARTS.itemsize
-        return np.frombuffer(os.pread(self._starts, size, self._places[shard.url]), STARTS)
+        return np.frombuffer(self._content(shard), STARTS)
+
+    def _content(self, shard: Shard) -> bytes:
+        return os.pread(self._starts, (shard.samples + 1) * STARTS.itemsize, self._places[shard.url])
 
     def _read(self) -> int:
         """Takes up what an earlier process left; a line that it did not finish is cut off. Returns where the starts end."""
@@ -96,7 +98,7 @@ class Journal:
                 except (ValueError, KeyError, TypeError, AttributeError):
                     break
                 self._places[shard.url] = place
-                content = self.starts(shard).tobytes()
+                content = self._content(shard)
                 if place != end or not line.endswith(b"\n") or zlib.crc32(content) != crc:
                     break
                 self.finished[shard.url] = shard
