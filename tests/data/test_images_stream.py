@@ -1,0 +1,61 @@
+"""The settings of images, seen from the training stream's batches."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from diptych.data.spec import AugmentSpec, DecodeSpec, SizeScheduleSpec
+
+
+def jpeg(number):
+    random = np.random.default_rng(number)
+    coarse = Image.fromarray(random.integers(0, 256, (7, 9, 3), dtype=np.uint8))
+    file = io.BytesIO()
+    coarse.resize((90 + number % 7, 70), Image.Resampling.BICUBIC).save(file, "jpeg", quality=90)
+    return file.getvalue()
+
+
+@pytest.fixture
+def jpegs(shards):
+    """The usual shards with JPEGs in place of the PNGs; number 7 is cut short."""
+    members = {number: {"png": None, "jpg": jpeg(number)} for number in range(40)}
+    members[7]["jpg"] = members[7]["jpg"][:500]
+    return shards(bad=members)
+
+
+def test_faster_ways_give_nearly_the_same_batches(jpegs, batches):
+    settings = dict(resize_first=None, max_bad_fraction=1.0)
+    reference = batches(jpegs, 6, **settings)
+    for decode in (DecodeSpec(resizer="cykooz"), DecodeSpec(backend="simplejpeg"), DecodeSpec(backend="simplejpeg", resizer="cykooz")):
+        for fast, slow in zip(batches(jpegs, 6, decode=decode, **settings), reference):
+            assert np.array_equal(fast["text"], slow["text"]), "the same samples, the bad one replaced alike"
+            error = np.abs(fast["image"].astype(int) - slow["image"])
+            # the edges of a crop fall on pixels of the scaled image: up to half a pixel aside
+            assert error.mean() < 8 if decode.backend == "simplejpeg" else error.max() <= 2
+
+
+def test_a_preset_reaches_training_and_is_drawn_by_position(jpegs, batches):
+    first = batches(jpegs, 3, preset="siglip2", resize_first=None, augment=AugmentSpec(), max_bad_fraction=1.0)
+    other = batches(jpegs, 3, preset="imagenet", resize_first=None, augment=AugmentSpec(), max_bad_fraction=1.0)
+    assert all(np.array_equal(a["text"], b["text"]) and not np.array_equal(a["image"], b["image"]) for a, b in zip(first, other))
+
+
+COLOURS = AugmentSpec(crop_scale=(0.4, 1.0), flip=0.5, colour_jitter=(0.4, 0.4, 0.4, 0.1), grey=0.2, randaugment=(2, 9))
+
+
+def test_augmentation_does_not_ask_threads_or_hosts(jpegs, batches, global_batches, assert_same):
+    settings = dict(augment=COLOURS, max_bad_fraction=1.0)
+    whole = batches(jpegs, 5, threads=1, **settings)
+    assert_same(whole, batches(jpegs, 5, threads=4, **settings))
+    assert_same(whole, global_batches(jpegs, 5, [range(0, 4), range(4, 8)], **settings))
+
+
+@pytest.mark.parametrize("schedule", [SizeScheduleSpec(sizes=(16, 32), patch_size=16), SizeScheduleSpec(seq_lens=(4, 9), patch_size=8)])
+def test_sizes_change_alike_on_all_hosts_and_after_a_restart(schedule, jpegs, batches, global_batches, assert_same):
+    settings = dict(augment=COLOURS, size_schedule=schedule, max_bad_fraction=1.0)
+    whole = batches(jpegs, 8, **settings)
+    assert len({tuple((name, array.shape) for name, array in batch.items()) for batch in whole}) == 2
+    assert_same(whole, global_batches(jpegs, 8, [range(0, 4), range(4, 8)], **settings))
+    assert_same(whole[3:], batches(jpegs, 5, start=3 * 8, **settings))
