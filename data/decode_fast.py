@@ -42,11 +42,24 @@ def pillow_name() -> str:
     return f"{name} {PIL.__version__}"
 
 
+def image_versions() -> dict[str, str]:
+    """The installed libraries that pixels depend on, by name."""
+    found = {"pillow": pillow_name()}
+    for module in EXTRAS.values():
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[_package(module)] = importlib.metadata.version(_package(module))
+    return found
+
+
+def _package(module: str) -> str:
+    return module.replace("_", "-")
+
+
 def check_installed(name: str, *, setting: str) -> None:
     """UserError where the package behind a backend or a resizer is missing."""
     module = EXTRAS.get(name)
     if module is not None and importlib.util.find_spec(module) is None:
         raise UserError(
-            f"{setting} = {name} needs the package {module.replace('_', '-')}, which is not installed; "
+            f"{setting} = {name} needs the package {_package(module)}, which is not installed; "
             "accepted is pillow, or pip install 'diptych[fast]'"
         )

@@ -10,6 +10,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from ..data.decode_fast import image_versions
 from ..errors import UserError
 from ..schema import build, differences, to_dict
 from .recipe import another_identity, identity_hash, run_identity
@@ -18,12 +19,12 @@ from .spec import Recipe
 LOG = logging.getLogger("diptych")
 CHECKPOINTS = "checkpoints"
 PARTS = ("recipe", "identity", "hash", "versions")
-PACKAGES = ("diptych", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
+PACKAGES = ("diptych", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
 def versions() -> dict[str, str]:
     """Versions of everything that can change a number."""
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}}
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in PACKAGES}, **image_versions()}
 
 
 def write_atomically(path: Path, text: str) -> None:

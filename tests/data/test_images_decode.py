@@ -10,7 +10,7 @@ from PIL import Image
 
 from diptych.data.bad import BadSample
 from diptych.data.decode import decode, to_rgb
-from diptych.data.decode_fast import decode_simplejpeg, pillow_name
+from diptych.data.decode_fast import decode_simplejpeg, image_versions, pillow_name
 from diptych.data.spec import DecodeSpec
 
 BACKENDS = ["pillow", "pillow_draft", "simplejpeg"]
@@ -208,3 +208,24 @@ def test_the_installed_pillow_is_named(monkeypatch):
     assert pillow_name() == f"pillow {PIL.__version__}"
     monkeypatch.setattr("importlib.metadata.version", lambda name: PIL.__version__)
     assert pillow_name() == f"pillow-simd {PIL.__version__}"
+
+
+def test_what_pixels_depend_on_is_named():
+    found = image_versions()
+    assert found.keys() == {"pillow", "simplejpeg", "cykooz-resizer"} and found["pillow"] == pillow_name()
+
+
+def test_a_run_is_described_where_pillow_simd_stands_in_pillows_place(monkeypatch):
+    from importlib import metadata
+
+    import PIL
+
+    from diptych.pretrain.run_folder import versions
+
+    def version(name, original=metadata.version):
+        if name == "pillow":
+            raise metadata.PackageNotFoundError(name)
+        return PIL.__version__ if name == "pillow-simd" else original(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    assert versions()["pillow"] == f"pillow-simd {PIL.__version__}"
