@@ -86,6 +86,48 @@ def test_empty_tars_count_for_nothing(tmp_path, shards, write_shard):
     assert index.read(39).key == "0039"
 
 
+def members_of(path):
+    index = index_shards([str(path)], setting="data.train")
+    return [(sample.key, dict(sample.members)) for sample in map(index.read, range(len(index)))]
+
+
+def test_several_images_and_captions_and_missing_members(tmp_path, write_shard):
+    names = ["d.d/a.jpg", "d.d/a.seg.png", "d.d/a.txt", "d.d/a.0.txt", "d.d/b.txt", "d.d/c.jpg", "e.e/c.jpg", "e.e/c.json"]
+    write_shard(tmp_path / "x.tar", {name: name.encode() for name in names})
+    assert [(key, sorted(found)) for key, found in members_of(tmp_path / "x.tar")] == [
+        ("d.d/a", ["0.txt", "jpg", "seg.png", "txt"]), ("d.d/b", ["txt"]), ("d.d/c", ["jpg"]), ("e.e/c", ["jpg", "json"]),
+    ]  # fmt: skip
+
+
+def test_repeated_keys_are_samples_of_their_own_and_named(tmp_path, caplog):
+    with tarfile.open(tmp_path / "x.tar", "w") as shard:
+        for number, name in enumerate(["a.txt", "a.jpg", "b.txt", "a.txt", "c.txt", "c.TXT", "c.jpg"]):
+            info = tarfile.TarInfo(name)
+            info.size = 1
+            shard.addfile(info, io.BytesIO(b"%d" % number))
+    assert members_of(tmp_path / "x.tar") == [
+        ("a", {"txt": b"0", "jpg": b"1"}), ("b", {"txt": b"2"}), ("a", {"txt": b"3"}),
+        ("c", {"txt": b"4"}), ("c", {"txt": b"5", "jpg": b"6"}),
+    ]  # fmt: skip
+    assert "data.train: 2 samples have a key that came before in their shard (1 shards, such as" in caplog.text
+
+
+def test_names_that_climb_links_and_devices_are_passed_over_and_nothing_is_written(tmp_path):
+    inside = tmp_path / "a" / "b"
+    inside.mkdir(parents=True)
+    with tarfile.open(inside / "x.tar", "w") as shard:
+        for name in ("../x.txt", "ok.txt", "d/../../y.txt", "a..b/c.txt"):
+            info = tarfile.TarInfo(name)
+            info.size = 2
+            shard.addfile(info, io.BytesIO(b"ab"))
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE):
+            info = tarfile.TarInfo("evil.txt")
+            info.type, info.linkname = kind, "../../evil"
+            shard.addfile(info)
+    assert members_of(inside / "x.tar") == [("ok", {"txt": b"ab"}), ("a..b/c", {"txt": b"ab"})]
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "b", "x.tar"]
+
+
 def test_patterns(tmp_path, shards, monkeypatch):
     whole = index_shards(shards(), setting="data.train")
     monkeypatch.chdir(tmp_path)
