@@ -55,8 +55,9 @@ class Survey:
     def quantiles(self, name: str) -> dict[str, float]:
         """`NAME_min`, `NAME_median`, `NAME_max` of the good samples' `width`, `height` or `words`; empty where there is none."""
         values = [getattr(sample, name) for sample in self.good]
-        functions = {"min": np.min, "median": np.median, "max": np.max}
-        return {f"{name}_{which}": float(function(values)) for which, function in functions.items()} if values else {}
+        if not values:
+            return {}
+        return {f"{name}_{which}": float(np.quantile(values, share)) for which, share in (("min", 0), ("median", 0.5), ("max", 1))}
 
 
 def survey(

@@ -60,3 +60,11 @@ def test_inspect_looks_at_a_part(shards, capsys):
     assert code == 0 and json.loads(out.splitlines()[-1])["looked_at"] == 7
     code, _, err = run(capsys, "inspect", shards / "*.tar", "--samples", 0)
     assert code == 2 and "--samples = 0" in err
+
+
+def test_bench_measures_each_stage_and_the_loader(tiny_config, capsys):
+    code, out, _ = run(capsys, "bench", "--config", tiny_config, "--samples", 64, "--batch-size", 16, "--json")
+    result = json.loads(out.splitlines()[-1])
+    assert code == 0
+    assert all(result[stage] > 0 for stage in ("read", "decode", "augment", "tokenize", "all_stages", "loader"))
+    assert result["all_stages"] < min(result[stage] for stage in ("read", "decode", "augment", "tokenize"))
