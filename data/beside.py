@@ -7,6 +7,7 @@ import posixpath
 import threading
 from collections.abc import Mapping
 
+from .remote_glob import list_remote
 from .scan import Scan
 from .sidecars import Count, energon_scan, img2dataset_count, wids_counts
 from .storage import is_local, open_url
@@ -70,16 +71,21 @@ def _content(url: str) -> bytes:
 
 
 def _json_files(folder: str) -> list[str]:
-    """The JSON files of a folder that may be lists of shards; none where a folder has no listing."""
+    """The JSON files of a folder that may be lists of shards; none where the folder cannot be listed."""
+    try:
+        names = [
+            name for name, size in _listed(folder) if name.endswith(".json") and not name.endswith("_stats.json") and size <= JSON_BYTES
+        ]
+    except OSError:
+        return []
+    return sorted(names)[:JSON_FILES]
+
+
+def _listed(folder: str) -> list[tuple[str, int]]:
+    """Files and their bytes."""
     if folder.startswith(("http://", "https://")):
         return []
     if not is_local(folder):
-        import fsspec
-
-        files, path = fsspec.core.url_to_fs(folder)
-        listed = [(files.unstrip_protocol(info["name"]), info.get("size") or 0) for info in files.ls(path, detail=True)]
-    else:
-        with os.scandir(folder or ".") as entries:
-            listed = [(entry.path, entry.stat().st_size) for entry in entries if entry.name.endswith(".json") and entry.is_file()]
-    names = sorted(url for url, size in listed if url.endswith(".json") and not url.endswith("_stats.json") and size <= JSON_BYTES)
-    return names[:JSON_FILES]
+        return [(row.url, row.bytes or 0) for row in list_remote("ls", folder)]
+    with os.scandir(folder) as entries:
+        return [(entry.path, entry.stat().st_size) for entry in entries if entry.name.endswith(".json") and entry.is_file()]

@@ -76,6 +76,8 @@ class Indexing:
             return look_up(file)
         except (FileNotFoundError, PermissionError) as error:
             raise UserError(f"{self.setting} has {file.url!r}, which cannot be read ({error}); {ACCEPTED}") from error
+        except UserError as error:
+            raise UserError(f"{self.setting} has {file.url!r}: {error}") from error
 
     def _take(self, file: Found, notes: Notes | Journal) -> Shard | Refused:
         try:

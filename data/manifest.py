@@ -151,7 +151,7 @@ def read_manifest(file: Path) -> Manifest:
 def _head(file: Path) -> dict[str, Any]:
     try:
         head = json.loads(file.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestError("is not JSON") from error
     if not isinstance(head, dict) or head.get("format") != FORMAT:
         raise ManifestError("is not a manifest of shards")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import fsspec
-
 from ..errors import UserError
+from .connections import filesystem
 from .retry import Patience, retry
 from .stores import any_tag
 
@@ -32,9 +33,15 @@ def glob_remote(url: str, *, setting: str, accepted: str) -> list[Listed]:
     if not GLOB.search(url):
         return [Listed(url)]
     try:
-        files, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
-    except (ImportError, ValueError) as error:
-        raise UserError(f"{setting} = {url!r} cannot be listed ({error}); {accepted}") from error
-    found: dict[str, dict[str, Any]] = retry(lambda: files.glob(path, detail=True), what=f"listing of {url}", patience=Patience())
-    rows = [Listed(files.unstrip_protocol(name), info["size"], any_tag(info)) for name, info in found.items() if info["type"] == "file"]
-    return sorted(rows, key=lambda row: row.url)
+        found = list_remote("glob", url)
+    except UserError as error:
+        raise UserError(f"{setting} = {url!r} cannot be listed: {error}") from error
+    return sorted(found, key=lambda row: row.url)
+
+
+def list_remote(how: str, url: str) -> list[Listed]:
+    """The files that fsspec's `glob` of a pattern, or `ls` of a folder, tells. Raises UserError (unknown kind of URL), OSError."""
+    files = filesystem(url.partition("://")[0], Patience(), os.getpid())
+    found: Any = retry(lambda: getattr(files, how)(url, detail=True), what=f"listing of {url}", patience=Patience())
+    rows: Iterable[dict[str, Any]] = found.values() if isinstance(found, dict) else found
+    return [Listed(files.unstrip_protocol(row["name"]), row["size"], any_tag(row)) for row in rows if row["type"] == "file"]

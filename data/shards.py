@@ -35,7 +35,7 @@ class Found:
 
 
 def expand(patterns: Sequence[str], *, setting: str) -> list[str]:
-    """The files of `patterns` in order: braces as they are written, globs sorted by path; a file named twice counts once.
+    """The files of `patterns` in order: braces as they are written, globs sorted by path; a file named twice, however, counts once.
 
     setting: the path in the recipe, for messages. Raises UserError where a pattern matches no file, or a file cannot be a tar.
     """
@@ -50,7 +50,7 @@ def find(patterns: Sequence[str], *, setting: str) -> list[Found]:
     for pattern in patterns:
         for line in _listed(pattern, setting):
             for path in _braces(line, setting):
-                found |= {file.url: file for file in _glob(path.removeprefix("file://"), line, setting)}
+                found |= {file.place: file for file in _glob(path.removeprefix("file://"), line, setting)}
     return list(found.values())
 
 

@@ -127,5 +127,5 @@ def _stretch(walk: Callable[[Read, int], Iterable[Member]], read: Read, start: i
 def _json(content: bytes) -> Any:
     try:
         return json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -131,7 +131,13 @@ def test_names_that_climb_links_and_devices_are_passed_over_and_nothing_is_writt
 def test_patterns(tmp_path, shards, monkeypatch):
     whole = index_shards(shards(), setting="data.train")
     monkeypatch.chdir(tmp_path)
-    for patterns in (["s-*.tar"], ["s-{0,1}.tar", "s-[2].tar"], ["s-0.tar", "s-*.tar"], ["**/s-*.tar"]):
+    for patterns in (
+        ["s-*.tar"],
+        ["s-{0,1}.tar", "s-[2].tar"],
+        ["s-0.tar", "s-*.tar"],
+        ["**/s-*.tar"],
+        ["./s-0.tar", f"{tmp_path}/s-*.tar", f"file://{tmp_path}/s-1.tar"],
+    ):
         assert [os.path.basename(shard.url) for shard in index_shards(patterns, setting="x").shards] == ["s-0.tar", "s-1.tar", "s-2.tar"]
         assert index_shards(patterns, setting="x").fingerprint == whole.fingerprint
 

@@ -77,6 +77,7 @@ def test_a_shard_of_another_size_is_an_io_error(manifest, tmp_path):
     ("change", "words"),
     [
         (lambda text: text[:-20], "is not JSON"),
+        (lambda text: "[" * 100_000, "is not JSON"),
         (lambda text: "[1]", "is not a manifest of shards"),
         (lambda text: text.replace('"version": 1', '"version": 9'), "has version 9 of the format, where 1 is read"),
         (lambda text: text.replace('"samples": 13', '"samples": 12'), "is damaged"),

@@ -101,6 +101,7 @@ def test_counts_that_are_right_change_nothing(shard):
     wids(shard, 13, filesize=shard.stat().st_size)
     shard.with_name("other.json").write_text("[1, {}]")
     shard.with_name("broken.json").write_text("{")
+    shard.with_name("deep.json").write_text("[" * 100_000)
     assert len(index_shards([str(shard)], setting="data.train")) == 13
 
 
