@@ -13,7 +13,8 @@ from pathlib import Path
 from ..errors import UserError
 from .beside import Beside
 from .indexing import Indexing
-from .manifest import Manifest, ManifestError, Shard, read_manifest
+from .manifest import Manifest, ManifestError, Shard
+from .manifest_file import read_manifest
 from .merges import cache_folder
 from .shards import ACCEPTED, find
 

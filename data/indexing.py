@@ -14,7 +14,8 @@ from ..errors import UserError
 from .beside import Beside
 from .journal import Journal, Notes
 from .known import Known
-from .manifest import Manifest, Shard, Starts, fingerprint, in_order, write_manifest
+from .manifest import Manifest, Shard, Starts, fingerprint, in_order
+from .manifest_file import write_manifest
 from .read_shard import look_up, read_shard
 from .shards import ACCEPTED, Found
 from .tar_names import TarError

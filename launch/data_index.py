@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..data.manifest import is_manifest
+from ..data.manifest_file import is_manifest
 from ..errors import UserError
 from .report import print_values
 from .shard_progress import ShardProgress

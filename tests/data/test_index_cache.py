@@ -15,7 +15,7 @@ from diptych.data.index import index_shards
 from diptych.data.index_manifest import cached_manifest
 from diptych.data.indexing import Indexing
 from diptych.data.journal import Journal
-from diptych.data.manifest import read_manifest
+from diptych.data.manifest_file import read_manifest
 from diptych.data.shards import find
 
 

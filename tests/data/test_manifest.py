@@ -12,7 +12,8 @@ import pytest
 from diptych import UserError
 from diptych.data.index import Index, index_shards
 from diptych.data.indexing import Indexing
-from diptych.data.manifest import ManifestError, Shard, fingerprint, in_order, read_manifest, write_manifest
+from diptych.data.manifest import ManifestError, Shard, fingerprint, in_order
+from diptych.data.manifest_file import read_manifest, write_manifest
 from diptych.data.shards import find
 
 
