@@ -12,11 +12,13 @@ from pathlib import Path
 
 from ..errors import UserError
 from .beside import Beside
+from .copy_manifest import copy_manifest
 from .indexing import Indexing
 from .manifest import Manifest, ManifestError, Shard
 from .manifest_file import read_manifest
 from .merges import cache_folder
 from .shards import ACCEPTED, find
+from .storage import is_local
 
 LOG = logging.getLogger(__name__)
 SAY_EVERY = 10.0  # seconds
@@ -45,14 +47,21 @@ def open_manifest(patterns: Sequence[str], *, setting: str) -> Manifest:
     if len(patterns) > 1:
         raise UserError(f"{setting} = {list(patterns)} names a manifest among others; {accepted}, or several in data.mixture")
     try:
-        manifest = read_manifest(Path(patterns[0]))
+        manifest = _read(patterns[0])
     except OSError as error:
-        raise UserError(f"{setting} = {patterns[0]!r} cannot be read ({error.strerror}); {accepted}") from error
+        raise UserError(f"{setting} = {patterns[0]!r} cannot be read ({error.strerror or error}); {accepted}") from error
     except ManifestError as error:
         raise UserError(f"{setting} = {patterns[0]!r} {error}; {accepted}") from error
     if not manifest.samples:
         raise UserError(f"{setting} = {patterns[0]!r} lists no samples; {accepted}")
     return manifest
+
+
+def _read(name: str) -> Manifest:
+    if is_local(name):
+        return read_manifest(Path(name.removeprefix("file://")))
+    folder = cache_folder() / "index" / hashlib.sha256(name.encode()).hexdigest()[:32]
+    return read_manifest(copy_manifest(name, folder), folder=name.rpartition("/")[0])
 
 
 def cached_manifest(patterns: Sequence[str]) -> Path:

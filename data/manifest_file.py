@@ -24,9 +24,9 @@ def write_manifest(file: Path, shards: Sequence[Shard], starts: Callable[[Shard]
 
     Shards below the manifest's folder are written relative to it, so that the folder may move. Raises OSError.
     """
-    before = _starts_name(file)
+    before = starts_name(file)
     digest = hashlib.sha256()
-    with _written(file.parent) as written:
+    with written_in(file.parent) as written:
         for shard in shards:
             block = np.ascontiguousarray(starts(shard), STARTS).tobytes()
             digest.update(block)
@@ -41,7 +41,7 @@ def write_manifest(file: Path, shards: Sequence[Shard], starts: Callable[[Shard]
         "samples": sum(shard.samples for shard in shards),
         "starts": name,
     }
-    with _written(file.parent) as written:
+    with written_in(file.parent) as written:
         written.write(f'{json.dumps(head)[:-1]},\n"shards": [\n{rows}\n]}}\n'.encode())
     os.replace(written.name, file)
     if before not in (None, name):
@@ -57,11 +57,14 @@ def is_manifest(file: Path) -> bool:
         return False
 
 
-def read_manifest(file: Path) -> Manifest:
-    """The manifest in `file`; no shard is looked at. Raises OSError, and ManifestError where it is not one, or not whole."""
+def read_manifest(file: Path, *, folder: str | None = None) -> Manifest:
+    """The manifest in `file`; no shard is looked at. Raises OSError, and ManifestError where it is not one, or not whole.
+
+    folder: path or URL that relative names of shards start from, where it is not that of `file`.
+    """
     head = _head(file)
     try:
-        shards = _shards(head["shards"], folder=file.parent)
+        shards = _shards(head["shards"], folder=folder or os.path.abspath(file.parent))
         name = head["starts"]
         if fingerprint(shards) != head["fingerprint"] or os.path.basename(name) != name:
             raise ValueError
@@ -83,8 +86,8 @@ def _head(file: Path) -> dict[str, Any]:
     return head
 
 
-def _starts_name(file: Path) -> str | None:
-    """The name of the starts that a manifest, if there is one, has now."""
+def starts_name(file: Path) -> str | None:
+    """The name of the starts of the manifest in `file`; None where it is none."""
     try:
         name = _head(file).get("starts")
     except (OSError, ManifestError):
@@ -98,8 +101,8 @@ def _row(shard: Shard, *, folder: Path) -> dict[str, Any]:
     return dataclasses.asdict(shard) | {"url": url}
 
 
-def _shards(rows: list[dict[str, Any]], *, folder: Path) -> tuple[Shard, ...]:
-    inside, suffixes = os.path.join(os.path.abspath(folder), ""), dict[tuple[str, ...], tuple[str, ...]]()
+def _shards(rows: list[dict[str, Any]], *, folder: str) -> tuple[Shard, ...]:
+    inside, suffixes = os.path.join(folder, ""), dict[tuple[str, ...], tuple[str, ...]]()
     shards = []
     for row in rows:
         row["url"] = row["url"] if "://" in row["url"] or row["url"].startswith("/") else inside + row["url"]
@@ -112,7 +115,7 @@ def _shards(rows: list[dict[str, Any]], *, folder: Path) -> tuple[Shard, ...]:
 
 
 @contextlib.contextmanager
-def _written(folder: Path) -> Iterator[IO[bytes]]:
+def written_in(folder: Path) -> Iterator[IO[bytes]]:
     """A new file in `folder`, to be renamed once it is on disk; it is gone where writing fails."""
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".diptych-", delete=False) as file:
         try:

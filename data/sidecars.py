@@ -108,7 +108,7 @@ class Stretch:
 def _probes(starts: np.ndarray, size: int, read: Read) -> list[Stretch]:
     """What is before the first sample, pairs of neighbours evenly spread, and the last sample with the end of the tar."""
     count = len(starts) - 1
-    firsts = np.unique(np.linspace(0, count - 2, PROBES).astype(int)) if count > 1 else []
+    firsts = np.unique(np.linspace(0, count - 2, PROBES if count > 1 else 0).astype(int))
     pairs = [_stretch(stretch, read, int(starts[first]), int(starts[first + 2]), expected=2) for first in firsts]
     before = _stretch(stretch, read, 0, int(starts[0]), expected=0)
     return [before, *pairs, _stretch(archive, read, int(starts[-2]), size, expected=1)]

@@ -19,9 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "patterns", nargs="+", metavar="PATTERN", help="shards: paths or URLs, with globs and braces, or @FILE with a pattern a line"
     )
-    parser.add_argument(
-        "--out", metavar="FILE.json", type=Path, help="the manifest (in the cache folder, where training on PATTERN finds it)"
-    )
+    parser.add_argument("--out", metavar="FILE.json", help="the manifest (in the cache folder, where training on PATTERN finds it)")
     parser.add_argument("--threads", metavar="N", type=int, default=16, help="shards that are read at a time (16)")
     parser.add_argument("--scan", action="store_true", help="read all headers, whatever other tools wrote beside the shards")
 
@@ -33,7 +31,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from ..data.indexing import Indexing
     from ..data.shards import find
 
-    out = _writable(args.out.absolute() if args.out else cached_manifest(args.patterns), named="--out" if args.out else "DIPTYCH_CACHE")
+    out = _writable(args.out or str(cached_manifest(args.patterns)), named="--out" if args.out else "DIPTYCH_CACHE")
     if args.threads < 1:
         raise UserError(f"--threads = {args.threads} is not a number of threads; accepted is 1 or more")
     start = time.monotonic()
@@ -59,9 +57,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def _writable(out: Path, *, named: str) -> Path:
-    if out.suffix != ".json":
-        raise UserError(f"{named} = {out} is not the name of a manifest; accepted is a file that ends in .json")
+def _writable(name: str, *, named: str) -> Path:
+    out = Path(name).absolute()
+    if out.suffix != ".json" or "://" in name:
+        raise UserError(f"{named} = {name} is not the name of a manifest; accepted is a local file that ends in .json")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -77,6 +77,24 @@ def test_a_second_start_asks_for_the_listing_alone(store, requests):
     assert [name for name, _ in requests] == ["s-1.tar"]
 
 
+def test_a_manifest_beside_its_shards_far_away(store, requests, tmp_path, sample_members):
+    Indexing(out=tmp_path / "all.json", setting="x").run(find([f"{tmp_path}/s-*.tar"], setting="x"))
+    for name in ("all.json", json.loads((tmp_path / "all.json").read_text())["starts"]):
+        store.put(name, (tmp_path / name).read_bytes())
+    requests.clear()
+    for asked in (2, 1):
+        index = index_shards([f"{FOLDER}/all.json"], setting="x")
+        assert len(requests) == asked and index.shards[0].url == f"{FOLDER}/s-0.tar"
+        assert [dict(index.read(number).members) for number in (0, 39)] == [sample_members(0), sample_members(39)]
+        requests.clear()
+    store.put("all.json", b"{}")
+    with pytest.raises(UserError, match=r"x = 'memory://bucket/set/all.json' is not a manifest of shards"):
+        index_shards([f"{FOLDER}/all.json"], setting="x")
+    with pytest.raises(UserError, match=r"x = 'memory://bucket/set/none.json' cannot be read"):
+        index_shards([f"{FOLDER}/none.json"], setting="x")
+    assert not list((tmp_path / "cache").rglob(".diptych-*"))
+
+
 def test_braces_lists_and_an_index_in_another_process(store, tmp_path):
     (tmp_path / "list.txt").write_text(f"# train\n{FOLDER}/s-{{0,2}}.tar\n\n{FOLDER}/s-1.tar\n")
     listed = index_shards([f"@{tmp_path}/list.txt"], setting="x")

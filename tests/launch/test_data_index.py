@@ -59,7 +59,8 @@ def test_a_count_that_is_wrong_is_passed_over_by_scan_alone(shards, capsys):
     ("words", "sentence"),
     [
         (["none-*.tar"], "PATTERN = 'none-*.tar' matches no file"),
-        (["x.tar", "--out", "x.txt"], "x.txt is not the name of a manifest; accepted is a file that ends in .json"),
+        (["x.tar", "--out", "x.txt"], "x.txt is not the name of a manifest; accepted is a local file that ends in .json"),
+        (["x.tar", "--out", "gs://bucket/x.json"], "gs://bucket/x.json is not the name of a manifest"),
         (["x.tar", "--out", "taken.json"], "taken.json is there already and is no manifest"),
         (["x.tar", "--threads", "0"], "--threads = 0 is not a number of threads"),
         (["x.tar", "--thread"], "--thread is not an argument of diptych data index; did you mean --threads?"),
