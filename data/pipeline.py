@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import grain
@@ -32,6 +32,8 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
     threads and worker processes, any split of the slots over hosts, and any start. A bad sample is replaced by another of its source and
     stream, which its position alone decides; `bad` says how many were met in each row's place, and the stream's `bad` which.
 
+    order: of the samples. rows: what the batches are made of.
+
     next() raises UserError where 100 samples in a row are bad, OSError where a shard cannot be read.
     """
 
@@ -56,15 +58,14 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
         check_batch(self.order, batch_size=batch_size, start=start)
         samples = TrainSamples(spec, sources=sources, tokenizer=tokenizer, context_length=context_length)
         self._slots = np.asarray(slots, np.int32)
-        chunks = Chunks(spec, order=self.order, samples=samples, batch_size=batch_size, seed=seed, slots=self._slots, start=start)
-        self._per_batch = chunks.per_batch
+        self.rows = Chunks(spec, order=self.order, samples=samples, batch_size=batch_size, seed=seed, slots=self._slots, start=start)
         self._buffers = Buffers()
-        self._chunks = iter(_read_ahead(chunks, spec))
+        self._chunks = iter(read_ahead(self.rows, spec, ahead=self.rows.per_batch))
         self.bad = BadLog()
 
     def __next__(self) -> dict[str, np.ndarray]:
         try:
-            chunks = [next(self._chunks) for _ in range(self._per_batch)]
+            chunks = [next(self._chunks) for _ in range(self.rows.per_batch)]
         except Exception:
             self.close()  # Grain has moved on already: another next() would skip what failed
             raise
@@ -81,17 +82,16 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
         self._chunks.close()
 
 
-def _read_ahead(chunks: Chunks, spec: DataSpec) -> grain.IterDataset[dict[str, Any]]:
-    """The chunks in order, a batch of them made ahead by `data.threads` threads, of `data.workers` processes each where there are some.
+def read_ahead(chunks: Callable[[int], dict[str, Any]], spec: DataSpec, *, ahead: int) -> grain.IterDataset[dict[str, Any]]:
+    """chunks(0), chunks(1) ..., `ahead` of them made before they are asked for.
 
-    The chunk is the element that Grain sees, and its number decides all of it: Grain's own state is not used, as it is another one for
-    another number of workers.
+    By `data.threads` threads, and where `data.workers` is above 0 by so many processes with as many threads each. The chunk is the element
+    that Grain sees, and its number decides all of it: Grain's own state is not used, as it is another one for another number of workers.
     """
     numbers = grain.MapDataset.range(sys.maxsize).map(chunks)
     if not spec.workers:
-        return numbers.to_iter_dataset(grain.ReadOptions(num_threads=spec.threads, prefetch_buffer_size=chunks.per_batch + spec.threads))
+        return numbers.to_iter_dataset(grain.ReadOptions(num_threads=spec.threads, prefetch_buffer_size=ahead + spec.threads))
     mark_flags_as_parsed()
-    ahead = -(-chunks.per_batch // spec.workers) + 1
     read = grain.ReadOptions(num_threads=spec.threads, prefetch_buffer_size=spec.threads + 1)
-    options = grain.MultiprocessingOptions(num_workers=spec.workers, per_worker_buffer_size=ahead)
+    options = grain.MultiprocessingOptions(num_workers=spec.workers, per_worker_buffer_size=-(-ahead // spec.workers) + 1)
     return numbers.to_iter_dataset(read).mp_prefetch(options, worker_init_fn=start_worker)
