@@ -111,7 +111,8 @@ class DataSpec:
     """Where samples come from and what is done to them on the host.
 
     train: shard patterns (globs, braces, `@FILE` with a pattern a line; `gs://`, `s3://`, `https://`, `hf://` through fsspec), or
-        the manifest of them that `diptych data index --out` wrote. Their content is part of the run's identity through the manifest, their place is not.
+        the manifest of them that `diptych data index --out` wrote. Their content is part of the run's identity through the manifest,
+        their place is not.
     source: `webdataset`, `tfds` (ArrayRecord), `parquet`, `folder` (images + CSV/JSONL), or `shapes` (rendered by code).
     mixture: name -> part, drawn in exact proportion; instead of `train`. The weights may change when a run is resumed.
     order: `exact` (a true global shuffle, each epoch a bijection that drops nothing), `block` (shuffled in blocks of shards on `streams`
