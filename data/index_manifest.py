@@ -20,7 +20,7 @@ from .merges import cache_folder
 from .shards import ACCEPTED, find
 from .storage import is_local
 
-LOG = logging.getLogger(__name__)
+LOG = logging.getLogger("diptych.data")
 SAY_EVERY = 10.0  # seconds
 
 

@@ -20,7 +20,7 @@ from .read_shard import look_up, read_shard
 from .shards import ACCEPTED, Found
 from .tar_names import TarError
 
-LOG = logging.getLogger(__name__)
+LOG = logging.getLogger("diptych.data")
 THREADS = 16  # they wait for disks and networks; the reading of headers itself is Python's, one core
 
 
