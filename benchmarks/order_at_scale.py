@@ -4,8 +4,8 @@
 
 Alive: shards that some block under way on a host's streams reads, the most at any time over the simulated stretch. Read amplification:
 shards that all hosts fetch in an epoch, each host once for each stretch of time in which it uses the shard, by the shards that there are.
-First batch: from the state of the data at step 10,000,000 to the first batch of a host (of at least 64), decoded from one 500x400 JPEG
-that stands for all samples. The order's own share of it is resume_s, of all rows of the host.
+First batch: from the state of the data at step 10,000,000 to a host's first batch (at most 128 rows of it: decoding them is most of the
+time), read from one 500x400 JPEG that stands for all samples. resume_s: the order's own part, for all rows of the host.
 """
 
 from __future__ import annotations
@@ -112,15 +112,17 @@ class OneImage:
         return SAMPLES
 
     def read(self, sample: int) -> Sample:
+        """The one sample."""
         return self._sample
 
 
 class NoWords:
-    """A tokenizer that has nothing to do."""
+    """A tokenizer that does nothing."""
 
     vocab_size, eos_id, pad_id, fingerprint = 2, 1, 0, "none"
 
     def __call__(self, texts: list[str], context_length: int) -> np.ndarray:
+        """int32[B, T] of ones."""
         return np.ones((len(texts), context_length), np.int32)
 
 
@@ -135,7 +137,7 @@ def first_batch(hosts: int, streams: int, block_shards: int) -> float:
         context_length=77,
         batch_size=BATCH,
         seed=0,
-        slots=np.arange(BATCH // max(hosts, 64)),
+        slots=np.arange(min(BATCH // hosts, 128)),
         start=STEP * BATCH,
     )
     next(stream)
