@@ -1,6 +1,7 @@
 """All tests run on eight simulated CPU devices."""
 
 import atexit
+import logging
 import os
 import shutil
 import tempfile
@@ -47,6 +48,13 @@ def tiny_model(kind):
 
 
 TERMS = {"clip": {"softmax": 1.0}, "siglip": {"sigmoid": 1.0}, "coca": {"softmax": 1.0, "captioning": 2.0}}
+
+
+@pytest.fixture(autouse=True)
+def silent_again():
+    """The command line makes the package's loggers speak; the next test starts with them as they were."""
+    yield
+    logging.getLogger("diptych").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
