@@ -48,16 +48,16 @@ class Patience:
         return self.stall + size / SLOWEST
 
 
-def retry(call: Callable[[], T], *, what: str, patience: Patience) -> T:
+def retry(call: Callable[[], T], *, what: str, patience: Patience, pause: Callable[[float], object] = time.sleep) -> T:
     """What `call` returns, tried `patience.attempts` times.
 
-    what: for messages, with the url. Raises OSError that names what, the attempts and the last reason; FileNotFoundError, PermissionError
-    and Refused at once. An error that is no failure of input or output (TypeError ...) passes.
+    what: for messages, with the url. pause: waits so many seconds, or raises to give up.
+    Raises OSError that names what, the attempts and the last reason; FileNotFoundError, PermissionError and Refused at once. An error that is no failure of input or output (TypeError ...) passes.
     """
     start = time.monotonic()
     for attempt in range(1, patience.attempts + 1):
         if attempt > 1:
-            time.sleep(patience.before(attempt))
+            pause(patience.before(attempt))
         try:
             return call()
         except Exception as error:

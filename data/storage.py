@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from typing import Protocol
 
 from .connections import filesystem, store
-from .retry import Changed, Patience, retry
+from .retry import Changed, Patience, Refused, retry
 from .stores import Stat
 
 
@@ -82,6 +83,7 @@ class RemoteBlob:
 
     def __init__(self, url: str, patience: Patience):
         self.url, self._patience = url, patience
+        self._closed = threading.Event()
         protocol = url.partition("://")[0]
         self._store = store(protocol, patience, os.getpid())
         self._path = filesystem(protocol, patience, os.getpid())._strip_protocol(url)
@@ -98,10 +100,15 @@ class RemoteBlob:
         def once() -> bytes:
             return _exactly(self._store.read(self._path, offset, offset + size, self._stat), self.url, offset, size)
 
-        return retry(once, what=f"{self.url}, bytes {offset} .. {offset + size - 1}", patience=self._patience)
+        return retry(once, what=f"{self.url}, bytes {offset} .. {offset + size - 1}", patience=self._patience, pause=self._pause)
 
     def close(self) -> None:
-        """See Blob; connections belong to the store, which keeps them."""
+        """See Blob; a thread that reads makes no further attempt. Connections belong to the store, which keeps them."""
+        self._closed.set()
+
+    def _pause(self, seconds: float) -> None:
+        if self._closed.wait(seconds):
+            raise Refused(f"{self.url} was closed")
 
 
 class _Descriptor:
