@@ -52,7 +52,9 @@ def retry(call: Callable[[], T], *, what: str, patience: Patience, pause: Callab
     """What `call` returns, tried `patience.attempts` times.
 
     what: for messages, with the url. pause: waits so many seconds, or raises to give up.
-    Raises OSError that names what, the attempts and the last reason; FileNotFoundError, PermissionError and Refused at once. An error that is no failure of input or output (TypeError ...) passes.
+
+    Raises OSError that names what, the attempts and the last reason; FileNotFoundError, PermissionError and Refused at once. An error that
+    is no failure of input or output (TypeError ...) passes.
     """
     start = time.monotonic()
     for attempt in range(1, patience.attempts + 1):
@@ -78,12 +80,15 @@ def reason(error: BaseException) -> str:
 
 def status_of(error: BaseException | None) -> int | None:
     """The HTTP status that an error of aiohttp, botocore, gcsfs or huggingface_hub, or its cause, carries."""
-    while error is not None:
+    while error is not None and type(error).__module__ != "aiohttp.http_exceptions":  # which calls a body that was cut a status of 400
         response = getattr(error, "response", None)
-        inside = response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
-        for status in (inside, getattr(response, "status_code", None), getattr(error, "status", None), getattr(error, "code", None)):
-            if isinstance(status, int):
-                return status
+        if isinstance(response, dict):
+            return response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        status = getattr(response, "status_code", None) or getattr(error, "status", None)
+        if status is None and "aiohttp" not in type(error).__module__:
+            status = getattr(error, "code", None)
+        if isinstance(status, int):
+            return status
         error = error.__cause__
     return None
 
