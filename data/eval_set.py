@@ -15,6 +15,7 @@ from .bad import BadSample
 from .cache import BoundedCache
 from .decode import image_of
 from .index import index_shards
+from .known_bad import known_bad
 from .sample import Sample
 from .samples import MIB
 from .spec import DataSpec
@@ -28,8 +29,9 @@ T = TypeVar("T")
 class EvalSet:
     """The usable samples of shards, numbered 0..len-1 in the order of the shards.
 
-    What is bad (a broken image, no caption) is found on first use by one pass over all samples, logged, and left out from then on.
-    Decoded images are kept up to `data.cache_mb`. Methods raise OSError where a shard cannot be read.
+    What is bad (a broken image, no caption) is found by one pass over all samples, logged, left out, and remembered by `known_bad`: a later
+    start decodes nothing before it is asked for images. Decoded images are kept up to `data.cache_mb`. Methods raise OSError where a shard
+    cannot be read.
     """
 
     def __init__(self, patterns: Sequence[str], *, spec: DataSpec, setting: str):
@@ -39,43 +41,46 @@ class EvalSet:
         self._cache = BoundedCache[int, np.ndarray](spec.cache_mb * MIB)
 
     def __len__(self) -> int:
-        return len(self._usable)
+        return len(self._numbers)
 
     def captions(self) -> list[str]:
         """The caption (`data.text_key`) of each sample."""
-        return list(self._usable.values())
+        return self.member(self._spec.text_key)
 
     def member(self, key_spec: str) -> list[str]:
-        """The text of another member of each sample: `txt`, `cls`, `json:KEY`. Raises UserError where a sample lacks it."""
-        return [self._member(self._index.read(sample), key_spec) for sample in self._usable]
+        """The text of a member of each sample: `txt`, `cls`, `json:KEY`. Raises UserError where a sample lacks it."""
+        return self._parallel(lambda sample: self._member(self._index.read(sample), key_spec), self._numbers.tolist())
 
     def images(self, start: int, stop: int) -> np.ndarray:
         """uint8[n, S, S, 3]: samples start .. stop - 1, decoded by `data.threads` threads. The array is the caller's."""
-        samples = self._numbers[start:stop]
+        samples = self._numbers[start:stop].tolist()
         size = self._spec.image_size
         return np.stack(self._parallel(self._image, samples)) if samples else np.empty((0, size, size, 3), np.uint8)
 
     @functools.cached_property
-    def _usable(self) -> dict[int, str]:
-        """Number in the index -> caption, of the samples that can be used."""
-        captions = self._parallel(self._caption, range(len(self._index)))
-        usable = {sample: caption for sample, caption in enumerate(captions) if caption is not None}
-        if not usable:
+    def _numbers(self) -> np.ndarray:
+        """int64[len]: numbers in the index of the samples that can be used."""
+        usable = np.ones(len(self._index), bool)
+        usable[known_bad(self._index, self._spec, find=self._find_bad)] = False
+        if not usable.any():
             raise UserError(f"{self._setting} holds no usable sample; accepted are samples with an image and {self._spec.text_key}")
-        return usable
+        if not usable.all():
+            LOG.warning("%d of %d samples of %s are bad and left out", len(usable) - usable.sum(), len(usable), self._setting)
+        return np.flatnonzero(usable)
 
-    @functools.cached_property
-    def _numbers(self) -> list[int]:
-        return list(self._usable)
+    def _find_bad(self) -> list[int]:
+        samples = range(len(self._index))
+        return [sample for sample, bad in zip(samples, self._parallel(self._is_bad, samples)) if bad]
 
-    def _caption(self, sample: int) -> str | None:
+    def _is_bad(self, sample: int) -> bool:
         raw = self._index.read(sample)
         try:
+            text_of(raw, self._spec.text_key)
             self._decoded(sample, raw)
-            return text_of(raw, self._spec.text_key)
         except BadSample as bad:
             LOG.warning("bad sample %s in %s: %s; it is left out of %s", raw.key, raw.shard, bad.reason, self._setting)
-            return None
+            return True
+        return False
 
     def _image(self, sample: int) -> np.ndarray:
         image = self._cache.get(sample)

@@ -9,7 +9,7 @@ from diptych import UserError
 from diptych.data.decode import decode
 from diptych.data.pipeline import EvalSet
 from diptych.data.spec import AugmentSpec, DataSpec
-from diptych.data.transforms import evaluation
+from diptych.data.transforms import evaluated, evaluation
 
 # The training augmentation has no part in evaluation.
 SPEC = DataSpec(image_size=16, resize="squash", resize_first=40, augment=AugmentSpec(crop_scale=(0.4, 1.0), flip=0.5), threads=3)
@@ -43,7 +43,7 @@ def test_bad_samples_are_left_out_everywhere(shards, caplog):
             assert data.captions() == [captions[number] for number in kept]
             assert data.member("json:name") == [names[number] for number in kept]
             assert np.array_equal(data.images(0, 37), images[kept])
-    assert len(caplog.records) == 3
+    assert len(caplog.records) == 4 and caplog.records[-1].message == "3 of 40 samples of eval.tasks.x.data are bad and left out"
     assert any(
         "0011" in record.message and "no member txt; it is left out of eval.tasks.x.data" in record.message for record in caplog.records
     )
@@ -72,3 +72,31 @@ def test_io_errors_are_not_bad_samples(tmp_path, shards):
     os.truncate(tmp_path / "s-1.tar", 0)
     with pytest.raises(OSError, match=r"s-1.tar has changed since it was indexed"):
         len(data)
+
+
+def test_a_later_start_knows_what_is_bad_and_decodes_nothing(shards, monkeypatch, tmp_path):
+    patterns = shards(bad=BAD)
+    first = EvalSet(patterns, spec=SPEC, setting="x")
+    captions, images = first.captions(), first.images(0, 37)
+    decoded = []
+    monkeypatch.setattr("diptych.data.eval_set.evaluated", lambda image, spec: decoded.append(image) or evaluated(image, spec))
+    later = EvalSet(patterns, spec=SPEC, setting="x")
+    assert len(later) == 37 and later.captions() == captions and not decoded
+    assert np.array_equal(later.images(0, 37), images) and len(decoded) == 37
+    other = EvalSet(patterns, spec=dataclasses.replace(SPEC, text_key="json:name"), setting="x")
+    assert len(other) == 38  # asked for another caption, all are looked through again
+    os.utime(tmp_path / "s-0.tar", (0, 0))
+    decoded.clear()
+    assert len(EvalSet(patterns, spec=SPEC, setting="x")) == 37 and len(decoded) >= 37
+
+
+def test_what_is_remembered_may_be_lost(shards, monkeypatch, tmp_path):
+    monkeypatch.setenv("DIPTYCH_CACHE", str(tmp_path / "cache"))
+    patterns = shards(bad=BAD)
+    assert len(EvalSet(patterns, spec=SPEC, setting="x")) == 37
+    (file,) = (tmp_path / "cache" / "eval").iterdir()
+    for content in ("", "{}", "[1]"):
+        file.write_text(content)
+        assert len(EvalSet(patterns, spec=SPEC, setting="x")) == 37
+    monkeypatch.setenv("DIPTYCH_CACHE", "/proc/nowhere")
+    assert len(EvalSet(patterns, spec=SPEC, setting="x")) == 37
