@@ -13,6 +13,7 @@ from .bad import BadLog
 from .buffers import Buffers
 from .chunks import BAD, Chunks
 from .eval_set import EvalSet
+from .far_shards import far_away, fetch_ahead, open_cache, through_cache
 from .mixture import Segment
 from .orders import check_batch, make_order
 from .samples import TrainSamples
@@ -33,6 +34,8 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
     stream, which its position alone decides; `bad` says how many were met in each row's place, and the stream's `bad` which.
 
     order: of the samples. rows: what the batches are made of.
+
+    Shards from far away are fetched ahead into the host's shard cache; until one has arrived, its samples are read by ranges.
 
     next() raises UserError where 100 samples in a row are bad, OSError where a shard cannot be read.
     """
@@ -56,8 +59,13 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
         """
         self.order = make_order(spec, sources=sources, segments=segments or mixture_segments(spec, {}), seed=seed)
         check_batch(self.order, batch_size=batch_size, start=start)
+        self._slots, self._batch_size, self._position = np.asarray(slots, np.int32), batch_size, start
+        self._prefetcher = None
+        if any(map(far_away, sources.values())):
+            cache = open_cache(spec)
+            sources = through_cache(sources, cache)
+            self._prefetcher = fetch_ahead(cache, sources, order=self.order, slots=slots, batch_size=batch_size, start=start)
         samples = TrainSamples(spec, sources=sources, tokenizer=tokenizer, context_length=context_length)
-        self._slots = np.asarray(slots, np.int32)
         self.rows = Chunks(spec, order=self.order, samples=samples, batch_size=batch_size, seed=seed, slots=self._slots, start=start)
         self._buffers = Buffers()
         self._chunks = iter(read_ahead(self.rows, spec, ahead=self.rows.per_batch))
@@ -69,6 +77,9 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
         except Exception:
             self.close()  # Grain has moved on already: another next() would skip what failed
             raise
+        self._position += self._batch_size
+        if self._prefetcher is not None:
+            self._prefetcher.advance(self._position)
         for chunk in chunks:
             self.bad.add(chunk.pop(BAD))
         return self._buffers.joined(chunks) | {"slot": self._slots.copy()}
@@ -80,6 +91,8 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
     def close(self) -> None:
         """Stops threads and processes; the stream cannot be used afterwards."""
         self._chunks.close()
+        if self._prefetcher is not None:
+            self._prefetcher.close()
 
 
 def read_ahead(chunks: Callable[[int], dict[str, Any]], spec: DataSpec, *, ahead: int) -> grain.IterDataset[dict[str, Any]]:

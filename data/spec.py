@@ -131,7 +131,8 @@ class DataSpec:
     max_bad_fraction: share of bad samples above which the run fails, judged after 1,000 draws of the whole job.
     threads: decoding threads of a process. workers: processes of a host that decode; 0: threads of the main process alone.
     cache_mb: memory for decoded images (after `resize`), in MiB a host; 0: none. Each evaluation set may take as much again.
-    shard_cache: folder for remote shards. shard_cache_gb: its size, in GB a host.
+    shard_cache: folder for remote shards; absent: `shards` in the cache folder of the user. shard_cache_gb: its size, in GB a host; absent:
+        half of what is free there at the start.
     """
 
     train: tuple[str, ...] = runtime(())
@@ -153,7 +154,7 @@ class DataSpec:
     workers: int = runtime(0)
     cache_mb: int = runtime(0)
     shard_cache: str | None = runtime(None)
-    shard_cache_gb: float = runtime(50.0)
+    shard_cache_gb: float | None = runtime(None)
     tokenizer: TokenizerSpec = TokenizerSpec()
     caption: CaptionSpec = CaptionSpec()
     augment: AugmentSpec = AugmentSpec()
