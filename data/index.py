@@ -5,10 +5,11 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from .cached_blob import CachedBlob, Paths
 from .index_manifest import index_manifest
 from .kept import Kept
 from .manifest import Manifest
@@ -23,13 +24,6 @@ OPEN_FILES = 256
 LOCATED_SHARDS = 1024  # whose starts are kept, where they had to be found: 40 kB each at 10,000 samples
 
 
-class ShardCache(Protocol):
-    """Shards from far away on the disk of this host."""
-
-    def path(self, url: str) -> str | None:
-        """The local file with the whole shard, if there is one now."""
-
-
 class Index:
     """Random access to the samples of shards; a Source. Safe to share between threads, and to send to another process.
 
@@ -37,13 +31,13 @@ class Index:
     wherever they lie.
     """
 
-    def __init__(self, manifest: Manifest, *, cache: ShardCache | None = None):
+    def __init__(self, manifest: Manifest, *, cache: Paths | None = None):
         self.shards, self.fingerprint, self._starts, self._cache = manifest.shards, manifest.fingerprint, manifest.starts, cache
         self._set_up()
 
     def _set_up(self) -> None:
         self._first = [0, *itertools.accumulate(shard.samples for shard in self.shards)]
-        self._open: Kept[tuple[int, str], Blob] = Kept(OPEN_FILES)
+        self._open: Kept[int, Blob] = Kept(OPEN_FILES)
         self._located: Kept[int, np.ndarray] = Kept(LOCATED_SHARDS)
 
     def __len__(self) -> int:
@@ -54,7 +48,7 @@ class Index:
         """int64[shards]: how many samples each holds."""
         return np.diff(np.array(self._first, np.int64))
 
-    def through(self, cache: ShardCache) -> Index:
+    def through(self, cache: Paths) -> Index:
         """The same index, which reads shards from far away out of `cache` where they are there."""
         return Index(Manifest(self.shards, self._starts, self.fingerprint), cache=cache)
 
@@ -95,9 +89,10 @@ class Index:
 
     def _blob(self, number: int) -> Blob:
         shard = self.shards[number]
-        local = None if self._cache is None or is_local(shard.url) else self._cache.path(shard.url)
-        place = local or shard.url
-        blob = self._open.get((number, place), lambda: open_url(place))
+        cache = self._cache
+        if cache is not None and not is_local(shard.url):
+            return self._open.get(number, lambda: CachedBlob(shard.url, size=shard.bytes, etag=shard.etag, cache=cache))
+        blob = self._open.get(number, lambda: open_url(shard.url))
         if blob.size != shard.bytes:
             raise OSError(f"{shard.url} has changed since it was indexed: it had {shard.bytes} bytes and has {blob.size}")
         return blob
