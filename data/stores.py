@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import datetime
 import time
 from typing import Any, Protocol
 
@@ -71,7 +72,12 @@ def any_tag(info: dict[str, Any]) -> str:
     if info.get("ETag"):
         return plain_etag(info["ETag"])
     named = ((name, info.get(name)) for name in ("xet_hash", "blob_id", "etag", "generation", "mtime", "created"))
-    return next((f"{name}:{value}" for name, value in named if value), "")
+    return next((f"{name}:{_plain(value)}" for name, value in named if value), "")
+
+
+def _plain(value: Any) -> Any:
+    """The same for a listing and a look at one object: some stores tell times as numbers in one of them alone."""
+    return value.timestamp() if isinstance(value, datetime.datetime) else value
 
 
 def any_checksum(info: dict[str, Any]) -> str:
