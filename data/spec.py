@@ -102,7 +102,7 @@ class PartSpec:
     """One part of a mixture: patterns as in `data.train`, its kind of source, and its share (any unit; shares are divided by their sum)."""
 
     train: tuple[str, ...] = runtime(())
-    source: str = "webdataset"
+    source: str = runtime("webdataset")
     weight: float = runtime(1.0)
 
 
@@ -113,7 +113,8 @@ class DataSpec:
     train: shard patterns (globs, braces, `@FILE` with a pattern a line; `gs://`, `s3://`, `https://`, `hf://` through fsspec), or
         the manifest of them that `diptych data index --out` wrote. Their content is part of the run's identity through the manifest,
         their place is not.
-    source: `webdataset`, `tfds` (ArrayRecord), `parquet`, `folder` (images + CSV/JSONL), or `shapes` (rendered by code).
+    source: `webdataset`, `tfds` (ArrayRecord), `parquet`, `folder` (images + CSV/JSONL), or `shapes` (rendered by code); as KIND:WHERE it
+        takes the place of `train`. As with `train`, the content is what binds a run.
     mixture: name -> part, drawn in exact proportion; instead of `train`. The weights may change when a run is resumed.
     order: `exact` (a true global shuffle, each epoch a bijection that drops nothing), `block` (shuffled in blocks of shards on `streams`
         virtual streams: what remote shards need), or `auto` (`exact` below 1,000,000 samples).
@@ -136,7 +137,7 @@ class DataSpec:
     """
 
     train: tuple[str, ...] = runtime(())
-    source: str = "webdataset"
+    source: str = runtime("webdataset")
     mixture: Mapping[str, PartSpec] = dataclasses.field(default_factory=dict)
     order: str = "auto"
     streams: int = 512

@@ -24,7 +24,7 @@ MEANING = {
     "seed": "seed",
     "manifest": "the content of data.train or data.mixture (names, sizes and counts of the shards, in order)",
     "tokenizer": "the file of data.tokenizer.path (or data.tokenizer.kind and preset), which decides the token ids,",
-    "pipeline": "what is done to samples (data.image_size, resize, augment, order, source, text_key and the rest of data, "
+    "pipeline": "what is done to samples (data.image_size, resize, augment, order, text_key and the rest of data, "
     "model.text.context_length)",
 }
 
