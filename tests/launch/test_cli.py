@@ -23,7 +23,7 @@ def trainer(monkeypatch):
     """A stand-in for the trainer: what it was called with, and what it returns or raises."""
     calls = types.SimpleNamespace(recipes=[], answer={"loss": 1.5, "openmoji/t2i_r10": 0.25})
 
-    def train(recipe, workdir, *, profile=None, interrupts):
+    def train(recipe, workdir, *, profile=None, interrupts, force_data):
         calls.recipes.append((recipe, workdir, profile))
         if isinstance(calls.answer, BaseException):
             raise calls.answer

@@ -8,7 +8,7 @@ from diptych.pretrain.export import export
 
 
 class Replaced:
-    def __init__(self, spec):
+    def __init__(self, workdir, spec):
         self._real = load_tokenizer(spec)
         self.fingerprint = "f" * 64
 
@@ -17,7 +17,7 @@ class Replaced:
 
 
 def test_another_tokenizer_under_the_same_path_is_refused(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "load_tokenizer", Replaced)
+    monkeypatch.setattr(export, "find_tokenizer", Replaced)
     with pytest.raises(UserError, match=r"data\.tokenizer\.path .* fingerprint ffffffffffff now; accepted is the one"):
         export.export_run(trained, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
