@@ -52,9 +52,8 @@ class Prefetcher:
     def __init__(self, cache: ShardCache, coming: Iterator[Need], *, lanes: int = 2):
         """coming: by first use, perhaps endless; only threads of this object touch it. lanes: shards that arrive at once."""
         self._cache, self._coming = cache, coming
-        self._changed = threading.Condition()
+        self._changed, self._turn = threading.Condition(), threading.Lock()
         self._position, self._closed, self._waiting, self._released = 0, False, 0, 0
-        self._pending: Need | None = None
         self._failure: Exception | None = None
         self._ends: list[tuple[int, str]] = []  # a heap of (last, url)
         self._uses: collections.Counter[str] = collections.Counter()
@@ -96,24 +95,27 @@ class Prefetcher:
 
     def _next(self) -> Need | None:
         """The next shard to fetch; waits while there is nothing to do. None: no more."""
-        with self._changed:
-            while not self._closed:
-                need = self._pending or next(self._coming, None)
-                self._pending = need
-                if need is None:
-                    return None
-                if self._waiting or self._uses[need.url] >= AHEAD:
-                    self._changed.wait()
-                    continue
-                self._pending = None
-                if need.last < self._position or not self._cache.fits(need.size):
-                    continue
-                self._uses[need.url] += 1
-                heapq.heappush(self._ends, (need.last, need.url))
-                if self._uses[need.url] == 1 and need.url not in self._arriving:
-                    self._arriving.add(need.url)
+        with self._turn:  # one lane at a time, so that shards keep their order; what is coming is reckoned without `_changed`
+            while not self._closed and (need := next(self._coming, None)):
+                if self._accepted(need):
                     return need
-            return None
+        return None
+
+    def _accepted(self, need: Need) -> bool:
+        """Notes a need once its turn has come; whether it has to be fetched."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._past(need) or not (self._waiting or self._uses[need.url] >= AHEAD))
+            if self._closed or self._past(need) or not self._cache.fits(need.size):
+                return False
+            self._uses[need.url] += 1
+            heapq.heappush(self._ends, (need.last, need.url))
+            if self._uses[need.url] > 1 or need.url in self._arriving:
+                return False
+            self._arriving.add(need.url)
+            return True
+
+    def _past(self, need: Need) -> bool:
+        return need.last < self._position
 
     def _fetch(self, need: Need) -> None:
         there = False
