@@ -47,6 +47,7 @@ setup(
         "aiohttp>=3.10,<4",
         "safetensors>=0.5,<1",
         "numpy>=2.0,<3",
+        "absl-py>=2.1,<3",
         "pyarrow>=18,<27",
         "pillow>=11,<14",
         "rich>=14,<16",

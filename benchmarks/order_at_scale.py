@@ -133,7 +133,7 @@ def first_batch(hosts: int, streams: int, block_shards: int) -> float:
     stream = TrainStream(
         spec,
         sources={"train": source},
-        tokenizer=NoWords(),  # type: ignore[arg-type]
+        tokenizer=NoWords(),
         context_length=77,
         batch_size=BATCH,
         seed=0,
