@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import UserError
 from .bad import IN_A_ROW, Bad, BadCounts, count_bad
+from .captions import caption_members
 from .image_sizes import size_at
 from .order import Drawn, Order, generator, positions
 from .picture import Picture
@@ -45,7 +46,7 @@ class Chunks:
             before = len(found)
             loaded = self._load(position, found)
             bad[row] = len(found) - before
-            for name, value in (self._image(loaded.image, position, first) | {"text": loaded.ids}).items():
+            for name, value in (self._image(loaded.image, position, first) | {"text": self._text(loaded, position)}).items():
                 if not row:
                     rows[name] = np.empty((len(slots), *value.shape), value.dtype)
                 rows[name][row] = value
@@ -60,6 +61,11 @@ class Chunks:
             return {"image": np.asarray(augmented(image, self._spec, random))}
         size = size_at(schedule, seed=self._seed, step=first // self._batch_size)
         return sized_row(image, self._spec, random, schedule=schedule, size=size)
+
+    def _text(self, loaded: Loaded, position: int) -> np.ndarray:
+        if isinstance(loaded.text, np.ndarray):
+            return loaded.text
+        return self._samples.ids(loaded.text, generator(self._seed, position, "caption"))
 
     def _load(self, position: int, found: list[Bad]) -> Loaded:
         """The sample of a position, or the first of its substitutes that can be used; bad ones are added to `found`."""
@@ -76,7 +82,7 @@ class Chunks:
         counts.add(count_bad(row))
         raise UserError(
             f"data has too many bad samples: {len(row)} in a row cannot be used at position {position} of the run, "
-            f"most in {counts.worst()}; accepted are samples with an image and {self._spec.text_key}"
+            f"most in {counts.worst()}; accepted are samples with an image and {' or '.join(caption_members(self._spec))}"
         )
 
     def _candidates(self, position: int) -> Iterator[Drawn]:

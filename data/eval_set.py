@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import UserError
 from .bad import BadSample
 from .cache import BoundedCache
+from .captions import caption_members, caption_of, captions_of
 from .decode import image_of
 from .index import index_shards
 from .known_bad import known_bad
@@ -44,8 +45,8 @@ class EvalSet:
         return len(self._numbers)
 
     def captions(self) -> list[str]:
-        """The caption (`data.text_key`) of each sample."""
-        return self.member(self._spec.text_key)
+        """The caption of each sample; of one that training draws, always the same (`caption_of`)."""
+        return self._parallel(lambda sample: caption_of(self._index.read(sample), self._spec, None), self._numbers.tolist())
 
     def member(self, key_spec: str) -> list[str]:
         """The text of a member of each sample: `txt`, `cls`, `json:KEY`. Raises UserError where a sample lacks it."""
@@ -63,7 +64,8 @@ class EvalSet:
         usable = np.ones(len(self._index), bool)
         usable[known_bad(self._index, self._spec, find=self._find_bad)] = False
         if not usable.any():
-            raise UserError(f"{self._setting} holds no usable sample; accepted are samples with an image and {self._spec.text_key}")
+            wanted = " or ".join(caption_members(self._spec))
+            raise UserError(f"{self._setting} holds no usable sample; accepted are samples with an image and {wanted}")
         if not usable.all():
             LOG.warning("%d of %d samples of %s are bad and left out", len(usable) - usable.sum(), len(usable), self._setting)
         return np.flatnonzero(usable)
@@ -75,7 +77,7 @@ class EvalSet:
     def _is_bad(self, sample: int) -> bool:
         raw = self._index.read(sample)
         try:
-            text_of(raw, self._spec.text_key)
+            captions_of(raw, self._spec)
             self._decoded(sample, raw)
         except BadSample as bad:
             LOG.warning("bad sample %s in %s: %s; it is left out of %s", raw.key, raw.shard, bad.reason, self._setting)

@@ -13,6 +13,7 @@ from typing import Any
 
 import PIL
 
+from .captions import caption_members
 from .index import Index
 from .merges import cache_folder
 from .spec import DataSpec
@@ -36,7 +37,7 @@ def known_bad(index: Index, spec: DataSpec, *, find: Callable[[], Sequence[int]]
 
 def _key(index: Index, spec: DataSpec) -> str:
     shards = [[shard.url, shard.bytes, shard.etag, shard.samples] for shard in index.shards]
-    asked = [VERSION, PIL.__version__, spec.text_key, spec.decode.max_pixels]
+    asked = [VERSION, PIL.__version__, sorted(caption_members(spec)), spec.decode.max_pixels]
     return hashlib.sha256(json.dumps([asked, shards]).encode()).hexdigest()[:32]
 
 

@@ -1,4 +1,4 @@
-"""Sample -> what of it never changes: the decoded image and the token ids."""
+"""Sample -> what of it never changes: the decoded image, and the token ids or what the caption is drawn from."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 from .bad import BadSample
 from .cache import BoundedCache
+from .captions import Captions, captions_of, choose, is_random
 from .decode import picture_of
 from .order import Drawn
 from .picture import Picture, memory_of
 from .source import Source
 from .spec import DataSpec
-from .text import text_of
 from .tokenizers import Tokenizer
 from .transforms import needed_side, prepare
 
@@ -24,10 +24,10 @@ OBJECT_BYTES = 500
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Loaded:
-    """image: RGB, as `prepare` leaves it. ids: int32[T]."""
+    """image: RGB, as `prepare` leaves it. text: int32[T], or with captions that are drawn what they are drawn from."""
 
     image: Picture
-    ids: np.ndarray
+    text: np.ndarray | Captions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +47,7 @@ class TrainSamples:
         self._spec, self._needed_side = spec, needed_side(spec)
         self._sources = [sources[name] for name in sorted(sources)]
         self._tokenizer, self._context_length = tokenizer, context_length
+        self._draws_captions = is_random(spec.caption)
         self._cache = BoundedCache[Drawn, Loaded](spec.cache_mb * MIB)
 
     def load(self, drawn: Drawn) -> Loaded | Rejected:
@@ -54,13 +55,18 @@ class TrainSamples:
         loaded = self._cache.get(drawn)
         return self._load(drawn) if loaded is None else loaded
 
+    def ids(self, captions: Captions, random: np.random.Generator | None) -> np.ndarray:
+        """int32[T]: the tokens of the caption that `random` draws."""
+        return self._tokenizer([choose(captions, self._spec.caption, random)], self._context_length)[0]
+
     def _load(self, drawn: Drawn) -> Loaded | Rejected:
         raw = self._sources[drawn.source].read(drawn.sample)
         try:
             image = prepare(picture_of(raw, self._spec.decode, needed=self._needed_side), self._spec)
-            ids = self._tokenizer([text_of(raw, self._spec.text_key)], self._context_length)[0]
+            captions = captions_of(raw, self._spec)
         except BadSample as bad:
             return Rejected(raw.shard, raw.key, bad.reason)
-        loaded = Loaded(image, ids)
-        self._cache.put(drawn, loaded, size=memory_of(image) + ids.nbytes + OBJECT_BYTES)
+        text = captions if self._draws_captions else self.ids(captions, None)
+        loaded = Loaded(image, text)
+        self._cache.put(drawn, loaded, size=memory_of(image) + text.nbytes + OBJECT_BYTES)
         return loaded

@@ -9,7 +9,7 @@ from .sample import Sample
 
 
 def text_of(sample: Sample, member: str) -> str:
-    """What `member` says: a suffix (`txt`, `cls`), or `json:KEY` for one value of the sample's `json`. Numbers come as text.
+    """What `member` says: a suffix (`txt`, `cls`), or `json:KEY` for one value of the sample's `json` (a number as text, a list as lines).
 
     Raises BadSample where it is absent or cannot be read.
     """
@@ -26,9 +26,11 @@ def text_of(sample: Sample, member: str) -> str:
 def _value(text: str, key: str) -> str:
     try:
         values = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadSample("json cannot be parsed") from None
     value = values.get(key) if isinstance(values, dict) else None
     if isinstance(value, (str, int, float)):
         return str(value)
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return "\n".join(" ".join(item.splitlines()) for item in value)
     raise BadSample(f"json has no text {key!r}")

@@ -51,11 +51,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def stages(recipe: Any, *, sources: Any, tokenizer: Any, samples: int) -> dict[str, float]:
     """Samples a second of reading, decoding (with what may be cached), augmenting, tokenizing, and of all of it in turn."""
     from ..data.bad import BadSample
+    from ..data.captions import caption_of
     from ..data.decode import picture_of
     from ..data.order import generator
     from ..data.orders import make_order
     from ..data.state import mixture_segments
-    from ..data.text import text_of
     from ..data.transforms import augmented, is_random, needed_side, prepare
 
     spec = recipe.data
@@ -75,7 +75,7 @@ def stages(recipe: Any, *, sources: Any, tokenizer: Any, samples: int) -> dict[s
         raw = timed("read", lambda: named[source].read(number))  # noqa: B023  (called at once)
         try:
             image = timed("decode", lambda: prepare(picture_of(raw, spec.decode, needed=needed_side(spec)), spec))  # noqa: B023
-            timed("tokenize", lambda: tokenizer([text_of(raw, spec.text_key)], recipe.model.text.context_length))  # noqa: B023
+            timed("tokenize", lambda: tokenizer([caption_of(raw, spec, None)], recipe.model.text.context_length))  # noqa: B023
         except BadSample:
             continue
         if is_random(spec.augment):
