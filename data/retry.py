@@ -30,7 +30,7 @@ class Patience:
 
     attempts: of one request, the first included. pause: seconds before the second attempt, doubled with each further one up to
     `longest_pause`. stall: seconds without a byte (connecting included) after which an attempt has failed. With the defaults a store
-    that refuses connections is given up after about 90 seconds, one that stalls after about 6 minutes.
+    that refuses connections is given up after about 50 seconds, one that stalls after about 5 minutes.
     """
 
     attempts: int = 8
