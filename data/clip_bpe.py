@@ -5,18 +5,16 @@ Only letters that Unicode gained lately may be split otherwise: there, open_clip
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import html
 from collections.abc import Sequence
 from pathlib import Path
 
-import ftfy
 import numpy as np
 import tokenizers
 from tokenizers import pre_tokenizers
 
-from .merges import NAME, byte_letters
+from .clean import clip
+from .merges import NAME, byte_letters, merges_content
 from .token_rows import token_rows
 
 START, END = "<start_of_text>", "<end_of_text>"
@@ -30,7 +28,7 @@ class ClipBPE:
     pad_id = 0
 
     def __init__(self, merges: Sequence[str]):
-        vocabulary = _vocabulary(merges)
+        vocabulary = clip_vocabulary(merges, start=START, end=END)
         self._merges = tuple(merges)
         self._special = {START: vocabulary[START], END: vocabulary[END]}
         pairs = [(left, right) for left, right in map(str.split, merges)]
@@ -50,7 +48,7 @@ class ClipBPE:
 
     def encode(self, text: str) -> list[int]:
         """The ids of one text, without start and end."""
-        text = clean(text)
+        text = clip(text)
         if START in text or END in text:
             return [token for word, _ in self._words.pre_tokenize_str(text) for token in self._word(word)]
         return self._tokenizer.encode(text, add_special_tokens=False).ids
@@ -63,19 +61,12 @@ class ClipBPE:
     def save(self, folder: Path) -> Path:
         """Writes `bpe_simple_vocab_16e6.txt.gz` into `folder`."""
         file = Path(folder) / NAME
-        file.write_bytes(gzip.compress("\n".join(["#version: 0.2", *self._merges, ""]).encode(), mtime=0))
+        file.write_bytes(merges_content(self._merges))
         return file
 
 
-def clean(text: str) -> str:
-    """Text as open_clip's `lower` cleaning leaves it."""
-    if not (text.isascii() and text.isprintable() and "&" not in text):  # ftfy leaves plain ASCII as it is, at 25 us a caption
-        text = html.unescape(html.unescape(ftfy.fix_text(text)))
-    return " ".join(text.split()).lower()
-
-
-def _vocabulary(merges: Sequence[str]) -> dict[str, int]:
+def clip_vocabulary(merges: Sequence[str], *, start: str, end: str) -> dict[str, int]:
     """Token -> id: letters, letters that end a word, merges, start and end."""
     letters = byte_letters()
-    words = [*letters, *(letter + "</w>" for letter in letters), *(merge.replace(" ", "") for merge in merges), START, END]
+    words = [*letters, *(letter + "</w>" for letter in letters), *(merge.replace(" ", "") for merge in merges), start, end]
     return {word: place for place, word in enumerate(words)}

@@ -8,6 +8,7 @@ import os
 import tempfile
 import urllib.request
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UserError
@@ -29,6 +30,11 @@ def read_merges(content: bytes, *, path: str) -> list[str]:
     if not _follow(merges):
         raise UserError(f"data.tokenizer.path = {path!r} does not hold CLIP's {MERGES} merges; accepted is {NAME}")
     return merges
+
+
+def merges_content(merges: Sequence[str]) -> bytes:
+    """The bytes of a file with these merges, the same each time."""
+    return gzip.compress("\n".join(["#version: 0.2", *merges, ""]).encode(), mtime=0)
 
 
 def fetch_merges() -> list[str]:

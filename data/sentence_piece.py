@@ -20,8 +20,11 @@ ABSENT = -1
 class SentencePiece:
     """The ids of the model, then its end token, then its padding token (the end token again where it has none)."""
 
-    def __init__(self, model: bytes, *, path: str):
-        """model: the bytes of the model's file; path: where they are from. Raises UserError: not a model, or one without an end token."""
+    def __init__(self, model: bytes, *, path: str, preset: str = ""):
+        """model: the bytes of the model's file; path: where they are from; preset: what else decides the ids.
+
+        Raises UserError: not a model, or one without an end token.
+        """
         self._model = model
         try:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=model or b"empty")  # no bytes would be taken for no model
@@ -33,12 +36,16 @@ class SentencePiece:
             raise UserError(f"data.tokenizer.path = {path!r} is a SentencePiece model without an end token; accepted is one that has it")
         pad_id = self._processor.pad_id()
         self.pad_id: int = self.eos_id if pad_id == ABSENT else pad_id
-        self.fingerprint = hashlib.sha256(b"sentencepiece 1" + model).hexdigest()
+        self.fingerprint = hashlib.sha256(f"sentencepiece 1{preset}".encode() + model).hexdigest()
 
     def __call__(self, texts: Sequence[str], context_length: int) -> np.ndarray:
         """int32[B, T]: ids, end, then padding; a longer text is cut so that the end stands last."""
-        ids = [[*self._processor.encode(text), self.eos_id] for text in texts]
+        ids = [[*self.encode(text), self.eos_id] for text in texts]
         return token_rows(ids, length=context_length, eos_id=self.eos_id, pad_id=self.pad_id)
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of one text without its end."""
+        return self._processor.encode(text)
 
     def save(self, folder: Path) -> Path:
         """Writes `sentencepiece.model` into `folder`."""

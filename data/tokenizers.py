@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from ..errors import UserError
+from .bert import bert
 from .clip_bpe import ClipBPE
+from .clip_hf import clip_hf, clip_hf_json
+from .hugging_face import hugging_face
 from .merges import fetch_merges, read_merges
 from .sentence_piece import SentencePiece
+from .siglip import Siglip, Siglip2, siglip2_json
 from .spec import TokenizerSpec
+from .tokenizer_presets import check_tokenizer_spec
 
 
 class Tokenizer(Protocol):
@@ -35,14 +40,26 @@ class Tokenizer(Protocol):
 
 
 def load_tokenizer(spec: TokenizerSpec) -> Tokenizer:
-    """The tokenizer that `spec` names. Raises UserError: an unknown kind, a file that is absent or is not of that kind."""
+    """The tokenizer that `spec` names. Raises UserError: as `check_tokenizer_spec`, or a file that is absent or is not of that kind."""
+    check_tokenizer_spec(spec)
+    if spec.path is None:
+        return _FROM_MERGES[spec.preset](fetch_merges())
+    content = _read(spec.path)
     if spec.kind == "clip_bpe":
-        return ClipBPE(fetch_merges() if spec.path is None else read_merges(_read(spec.path), path=spec.path))
-    if spec.kind == "sentencepiece":
-        if spec.path is None:
-            raise UserError("data.tokenizer.path is none, but data.tokenizer.kind = 'sentencepiece' needs a model; accepted is its path")
-        return SentencePiece(_read(spec.path), path=spec.path)
-    raise UserError(f"data.tokenizer.kind = {spec.kind!r} is unknown; accepted is clip_bpe or sentencepiece")
+        return _FROM_MERGES[spec.preset](read_merges(content, path=spec.path))
+    return _FROM_FILE[spec.kind, spec.preset](content, path=spec.path)
+
+
+_FROM_MERGES: Mapping[str | None, Callable[[Sequence[str]], Tokenizer]] = {None: ClipBPE, "clip_open_clip": ClipBPE, "clip_hf": clip_hf}
+_FROM_FILE: Mapping[tuple[str, str | None], Callable[..., Tokenizer]] = {
+    ("sentencepiece", None): SentencePiece,
+    ("sentencepiece", "siglip"): Siglip,
+    ("sentencepiece", "siglip2"): Siglip2,
+    ("huggingface", None): hugging_face,
+    ("huggingface", "clip_hf"): clip_hf_json,
+    ("huggingface", "siglip2"): siglip2_json,
+    ("huggingface", "bert"): bert,
+}
 
 
 def _read(path: str) -> bytes:

@@ -141,7 +141,7 @@ def write(file, content):
         ("clip_bpe", b"#version\n" + b"".join(b"ab%d c\n" % place for place in range(48894)), "does not hold CLIP's 48894 merges"),
         ("sentencepiece", b"junk", "is not a SentencePiece model"),
         ("sentencepiece", b"", "is not a SentencePiece model"),
-        ("words", b"", "data.tokenizer.kind = 'words' is unknown; accepted is clip_bpe or sentencepiece"),
+        ("words", b"", "data.tokenizer.kind = 'words' is unknown; accepted is clip_bpe or sentencepiece or huggingface"),
     ],
 )
 def test_refusals(tmp_path, kind, content, words):
@@ -153,5 +153,7 @@ def test_refusals(tmp_path, kind, content, words):
 
 
 def test_sentencepiece_needs_a_path():
-    with pytest.raises(UserError, match=r"data.tokenizer.path is none, but data.tokenizer.kind = 'sentencepiece' needs a model"):
+    with pytest.raises(
+        UserError, match=r"data.tokenizer.path = none does not go with data.tokenizer.kind = sentencepiece; accepted is the path of a model"
+    ):
         load_tokenizer(TokenizerSpec(kind="sentencepiece"))
