@@ -64,8 +64,8 @@ class Siglip(SentencePiece):
 class Siglip2(SentencePiece):
     """Siglip2Tokenizer, from Gemma's SentencePiece model: pieces of lower-case text, the end token, then padding.
 
-    A text that spells a control piece gets its id; one that spells a user-defined piece (`<mask>`) too, and unlike there in capitals as well:
-    big_vision, which trained it, finds those pieces in the lower-case text.
+    A text that spells a control piece gets its id. A text that spells a user-defined piece (`<mask>`) does too, unlike there even in
+    capitals: big_vision, which trained these models, looks for it in the lower-case text.
     """
 
     def __init__(self, model: bytes, *, path: str):

@@ -30,7 +30,6 @@ CHOICES = {
     "data.decode.backend": ("pillow", "pillow_draft", "simplejpeg"),
     "data.decode.resizer": ("pillow", "cykooz"),
     "data.decode.exif": ("ignore", "rotate"),
-    "data.tokenizer.kind": ("clip_bpe", "sentencepiece"),
     "optimizer.name": ("adamw",),
     "optimizer.schedule": ("cosine", "linear", "constant", "rsqrt"),
     "train.dtype": ("float32", "bfloat16"),

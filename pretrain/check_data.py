@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..data.sources.open_source import check_source
-from ..data.spec import CaptionSpec, DataSpec
+from ..data.spec import DataSpec
 from ..errors import UserError
-from ..schema import differences, to_dict
+from .check_text import check_text
 
 
 def check_data(data: DataSpec) -> None:
@@ -14,12 +14,7 @@ def check_data(data: DataSpec) -> None:
         _check_mixture(data)
     else:
         _check_part("data", data.source, data.train)
-    for setting, _, value in differences(to_dict(CaptionSpec()), to_dict(data.caption)):
-        raise UserError(f"data.caption.{setting} = {value!r} is not read yet; accepted is what it is by default")
-    if data.tokenizer.preset is not None:
-        raise UserError(f"data.tokenizer.preset = {data.tokenizer.preset!r} is not read yet; accepted is none")
-    if data.tokenizer.kind == "sentencepiece" and data.tokenizer.path is None:
-        raise UserError("data.tokenizer.path = none does not go with data.tokenizer.kind = sentencepiece; accepted is the path of a model")
+    check_text(data)
 
 
 def _check_mixture(data: DataSpec) -> None:

@@ -1,0 +1,36 @@
+"""What must hold of the settings that say which text is a caption and how it becomes tokens."""
+
+from __future__ import annotations
+
+from ..data.clean import CLEANINGS
+from ..data.spec import CaptionSpec, DataSpec
+from ..data.tokenizer_presets import check_tokenizer_spec
+from ..errors import UserError
+
+LINES = ("all", "first", "random")
+
+
+def check_text(data: DataSpec) -> None:
+    """Raises UserError for the first setting of `data.caption` and `data.tokenizer` that cannot be trained with."""
+    check_tokenizer_spec(data.tokenizer)
+    _check_member("data.text_key", data.text_key)
+    _check_caption(data.caption)
+
+
+def _check_caption(caption: CaptionSpec) -> None:
+    for name, value, choices in (("lines", caption.lines, LINES), ("clean", caption.clean, tuple(CLEANINGS))):
+        if value not in choices:
+            raise UserError(f"data.caption.{name} = {value!r} is unknown; accepted is {' or '.join(choices)}")
+    for member in caption.sources:
+        _check_member("data.caption.sources", member)
+    if caption.sources and not any(caption.sources.values()):
+        raise UserError(f"data.caption.sources.{next(iter(caption.sources))} = 0.0 leaves no text to draw; accepted is a number above 0")
+    for template in caption.templates:
+        if "{}" not in template:
+            raise UserError(f"data.caption.templates has {template!r} without a {{}} for the caption; accepted are sentences with {{}}")
+
+
+def _check_member(setting: str, member: str) -> None:
+    suffix, colon, key = member.partition(":")
+    if not suffix or (colon and (suffix != "json" or not key)):
+        raise UserError(f"{setting} has {member!r}, which names no text; accepted is a member of the sample such as txt, or json:KEY")
