@@ -144,7 +144,7 @@ class Side:
         for line in self._process.stdout:
             if not wanted or line.strip() == wanted:
                 return line
-        raise SystemExit(f"{self._process.args} ended with {self._process.wait()}")
+        raise SystemExit(f"{self._process.args!r} ended with {self._process.wait()}")
 
 
 def images_of(shards: str, count: int) -> list[bytes]:
