@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -54,26 +55,35 @@ class SentencePiece:
         return file
 
 
-def train_sentencepiece(captions: Iterable[str], *, vocab_size: int, out: Path, seed: int) -> SentencePiece:
-    """Trains a BPE model of at most `vocab_size` pieces on captions, lower-cased (NFKC, case folding), and writes it to `out`.
+def train_sentencepiece(
+    captions: Iterable[str], *, vocab_size: int, out: Path, seed: int, model_type: str = "bpe", setting: str = "vocab_size"
+) -> SentencePiece:
+    """Trains a model of at most `vocab_size` pieces on captions, lower-cased (NFKC, case folding), and writes it to `out`.
 
     Ids: 0 padding, 1 end, 2 unknown, no start. The same captions and seed give the same bytes.
+    model_type: `bpe` or `unigram`. setting: what `vocab_size` is called in the UserError that it has no room for the letters.
     """
     content = io.BytesIO()
     sentencepiece.set_random_generator_seed(seed)
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(captions),
-        model_writer=content,
-        model_type="bpe",
-        vocab_size=vocab_size,
-        hard_vocab_limit=False,
-        normalization_rule_name="nmt_nfkc_cf",
-        pad_id=0,
-        eos_id=1,
-        unk_id=2,
-        bos_id=ABSENT,
-        num_threads=1,
-        minloglevel=2,
-    )
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(captions),
+            model_writer=content,
+            model_type=model_type,
+            vocab_size=vocab_size,
+            hard_vocab_limit=False,
+            normalization_rule_name="nmt_nfkc_cf",
+            pad_id=0,
+            eos_id=1,
+            unk_id=2,
+            bos_id=ABSENT,
+            num_threads=1,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        needed = re.search(r"smaller than required_chars\. \d+ vs (\d+)", str(error))
+        if needed is None:
+            raise
+        raise UserError(f"{setting} = {vocab_size} leaves out letters of the captions; accepted is {needed[1]} or more") from None
     Path(out).write_bytes(content.getvalue())
     return SentencePiece(content.getvalue(), path=str(out))

@@ -13,8 +13,8 @@ class TokenizerSpec:
     """Which tokenizer turns captions into token ids.
 
     kind: `clip_bpe` (CLIP's byte-level BPE), `sentencepiece`, or `huggingface` (any `tokenizer.json`).
-    path: the merges (`bpe_simple_vocab_16e6.txt.gz`), the SentencePiece model or the `tokenizer.json`. Absent: CLIP's merges are fetched
-        once and verified.
+    path: the merges (`bpe_simple_vocab_16e6.txt.gz`), the SentencePiece model or the `tokenizer.json` (`bert`: or the `vocab.txt`). Absent:
+        CLIP's merges are fetched once and verified.
     preset: cleaning, special tokens, truncation and padding as one released model has them: `clip_open_clip`, `clip_hf`, `siglip`,
         `siglip2`, `bert`. Absent: what the kind does by itself (`clip_bpe`: `clip_open_clip`).
     """
@@ -28,12 +28,15 @@ class TokenizerSpec:
 class CaptionSpec:
     """Which text of a sample is its caption; every choice is drawn by the position of the sample in the run.
 
-    sources: member (`txt`, `json:KEY`, `NAME.txt`) -> probability, such as {"txt": 0.3, "json:synthetic": 0.7}. A member that a sample
-        lacks gives its share to the others. Empty: `data.text_key` alone.
-    lines: of a text with several lines: `all` (the text whole), `first`, or `random` (one non-empty line).
+    sources: member (`txt`, `json:KEY`, `NAME.txt`) -> probability, such as {"txt": 0.3, "json:synthetic": 0.7}. A text that is absent or
+        blank gives its share to the others. Empty: `data.text_key` alone. (A ConfigDict takes names with dots with `allow_dotted_keys`.)
+    lines: of a text with several lines, or of a list in a `json`: `all` (the text whole), `first`, or `random` (one non-empty line).
     templates: sentences with `{}` around the caption, one drawn for each sample.
-    clean: `none`, `clip` (open_clip's `lower`), `siglip` (canonicalize: lower case, punctuation out), or `big_vision` (lower case, no
-        final dot).
+    clean: of the whole sentence: `none`, `clip` (open_clip's `lower`), `siglip` (canonicalize: lower case, punctuation out), or
+        `big_vision` (lower case, no final dot). The prompts of evaluations and what an exported model is asked are not cleaned: what all
+        text needs is `tokenizer.preset`.
+
+    Evaluation takes the first line of the most probable text in the first template.
     """
 
     sources: Mapping[str, float] = dataclasses.field(default_factory=dict)

@@ -18,9 +18,11 @@ def text_of(sample: Sample, member: str) -> str:
         raise BadSample(f"no member {suffix}")
     try:
         text = sample.members[suffix].decode("utf-8")
-    except UnicodeDecodeError:
-        raise BadSample(f"{suffix} is not UTF-8 text") from None
-    return _value(text, key) if suffix == "json" and key else text
+        found = _value(text, key) if suffix == "json" and key else text
+        found.encode("utf-8")  # json can spell half a surrogate pair, which no tokenizer takes
+    except UnicodeError:
+        raise BadSample(f"{member} is not UTF-8 text") from None
+    return found
 
 
 def _value(text: str, key: str) -> str:

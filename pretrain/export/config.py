@@ -35,7 +35,7 @@ class ExportConfig:
     """image_size, resize, interpolation, resize_size: the evaluation transform (`data/transforms.py`: `evaluation`), a preset's in full;
     mean and std are in `model.image`. exif: as in `DecodeSpec`.
 
-    tokenizer: its kind; tokenizer_file: its file in the folder; the context length is `model.text.context_length`.
+    tokenizer, tokenizer_preset: its kind and preset; tokenizer_file: its file in the folder; the context length is `model.text.context_length`.
     """
 
     model: ModelSpec
@@ -46,6 +46,7 @@ class ExportConfig:
     exif: str = "ignore"
     tokenizer: str
     tokenizer_file: str
+    tokenizer_preset: str | None = None
     origin: Origin
 
 

@@ -87,7 +87,8 @@ def load(path: str | os.PathLike[str]) -> Encoder:
         weights = load_file(folder / WEIGHTS)
     except SafetensorError as error:
         raise UserError(f"{folder / WEIGHTS} cannot be read ({error}); accepted is the file that `diptych export` wrote") from None
-    return Encoder(config, weights, load_tokenizer(TokenizerSpec(kind=config.tokenizer, path=str(tokenizer_file))))
+    tokenizer = TokenizerSpec(kind=config.tokenizer, path=str(tokenizer_file), preset=config.tokenizer_preset)
+    return Encoder(config, weights, load_tokenizer(tokenizer))
 
 
 def check_weights(shapes: Any, weights: Mapping[str, np.ndarray]) -> None:

@@ -71,6 +71,7 @@ def write(
         exif=recipe.data.decode.exif,
         tokenizer=recipe.data.tokenizer.kind,
         tokenizer_file=tokenizer.save(folder).name,
+        tokenizer_preset=recipe.data.tokenizer.preset,
         origin=origin,
     )
     save_file(weights, folder / WEIGHTS, metadata={"format": "np"})
