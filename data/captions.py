@@ -7,6 +7,7 @@ of the run. Token ids may be kept by the sample's number only where `is_random` 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -57,8 +58,9 @@ def captions_of(sample: Sample, spec: DataSpec) -> Captions:
     if not texts:
         raise BadSample(", ".join(missing))
     said = [place for place, lines in enumerate(texts) if any(map(str.strip, lines))] or range(len(texts))
-    shares = np.cumsum([weights[place] for place in said])
-    return Captions(tuple(texts[place] for place in said), tuple((shares / shares[-1]).tolist()))
+    total = sum(weights[place] for place in said)
+    shares = itertools.accumulate(weights[place] / total for place in said)
+    return Captions(tuple(texts[place] for place in said), tuple(shares))
 
 
 def caption_members(spec: DataSpec) -> dict[str, float]:

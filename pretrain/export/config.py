@@ -35,7 +35,7 @@ class ExportConfig:
     """image_size, resize, interpolation, resize_size: the evaluation transform (`data/transforms.py`: `evaluation`), a preset's in full;
     mean and std are in `model.image`. exif: as in `DecodeSpec`.
 
-    tokenizer, tokenizer_preset: its kind and preset; tokenizer_file: its file in the folder; the context length is `model.text.context_length`.
+    tokenizer, tokenizer_preset: its kind and preset; tokenizer_file: its file in the folder. The context length is the text tower's.
     """
 
     model: ModelSpec
