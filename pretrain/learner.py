@@ -18,6 +18,7 @@ from .models.dual_encoder import DualEncoder, build_model
 from .models.parameters import bounds_of
 from .objectives.objective import Objective
 from .objectives.term import TermOutput
+from .randomness import step_randomness
 from .spec import Recipe
 
 P = jax.P
@@ -29,7 +30,7 @@ class LearnerModule(nnx.Module):
 
     def __init__(self, recipe: Recipe, *, compute: Compute, rngs: nnx.Rngs):
         self.model = build_model(recipe.model, image_size=recipe.data.image_size, compute=compute, rngs=rngs)
-        self.objective = Objective(recipe.objective, eos_id=recipe.model.text.eos_id, rngs=rngs)
+        self.objective = Objective(recipe.objective, model=recipe.model, rngs=rngs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,17 +53,26 @@ class Learner:
         """Fresh parameters from the recipe's seed, the same on every mesh up to rounding; to be called under jit, layouts as output."""
         return nnx.as_pure(nnx.state(LearnerModule(self.recipe, compute=self.compute, rngs=nnx.Rngs(self.recipe.seed))))
 
-    def dense_loss(self, params: Any, batch: Mapping[str, jax.Array], *, axes: Axes = DENSE) -> tuple[jax.Array, Mapping[str, jax.Array]]:
-        """Loss f32[] and metrics; with the default `axes` the definition on one device."""
+    def dense_loss(
+        self, params: Any, batch: Mapping[str, jax.Array], step: jax.Array | None = None, *, axes: Axes = DENSE
+    ) -> tuple[jax.Array, Mapping[str, jax.Array]]:
+        """Loss f32[] and metrics; with the default `axes` the definition on one device.
+
+        step: i32[], the steps done, of which the draws of this one are a function; None: an evaluation, without any.
+        """
         learner = nnx.merge(self.graph, axes.vary(params))
+        random = None if step is None else step_randomness(self.recipe.seed, step, batch["slot"])
         with self.compute.full_products():
-            output: TermOutput = learner.objective(learner.model(batch, axes=axes), batch, axes=axes)
+            outputs = learner.model(batch, needs=learner.objective.needs, axes=axes, random=random)
+            output: TermOutput = learner.objective(outputs, batch, axes=axes, random=random)
         return output.loss, output.metrics
 
-    def loss(self, params: Any, batch: Mapping[str, jax.Array]) -> tuple[jax.Array, Mapping[str, jax.Array]]:
+    def loss(
+        self, params: Any, batch: Mapping[str, jax.Array], step: jax.Array | None = None
+    ) -> tuple[jax.Array, Mapping[str, jax.Array]]:
         """The same over the mesh: one shard_map around towers and objective, batch rows over (replica, fsdp)."""
         local = functools.partial(self.dense_loss, axes=mesh_axes(self.mesh))
-        return jax.shard_map(local, in_specs=(self.layouts, batch_layout(self.mesh)), out_specs=P())(params, batch)
+        return jax.shard_map(local, in_specs=(self.layouts, batch_layout(self.mesh), P()), out_specs=P())(params, batch, step)
 
     def encode_image(self, params: Any, images: jax.Array) -> jax.Array:
         """uint8[B, H, W, 3] -> float32[B, E], rows over (replica, fsdp)."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import jax
+import jax.numpy as jnp
 
 from ..sharding.flops import count_flops
 from ..sharding.hardware import peak_tflops
@@ -61,8 +62,11 @@ class Meter:
         return values
 
 
+STEP = jax.ShapeDtypeStruct((), jnp.int32)
+
+
 def step_flops(run: Run) -> int:
     """Model FLOPs of a step: matrix products of the loss and its gradient by the dense definition, nothing rematerialised."""
     recipe = dataclasses.replace(run.recipe, train=dataclasses.replace(run.recipe.train, remat="none"))
     learner = make_learner(recipe, run.mesh)
-    return count_flops(jax.value_and_grad(learner.dense_loss, has_aux=True), learner.shapes, batch_shapes(run.recipe, run.mesh))
+    return count_flops(jax.value_and_grad(learner.dense_loss, has_aux=True), learner.shapes, batch_shapes(run.recipe, run.mesh), STEP)

@@ -35,7 +35,7 @@ def make_step(learner: Learner, optimizer: optax.GradientTransformation) -> Step
         return parameter if bounds is None else jnp.clip(parameter, *bounds)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
-        (loss, measured), gradients = jax.value_and_grad(learner.loss, has_aux=True)(state.params, batch)
+        (loss, measured), gradients = jax.value_and_grad(learner.loss, has_aux=True)(state.params, batch, state.step)
         with jax.named_scope("optimizer"):
             updates, opt = optimizer.update(gradients, state.opt, state.params)
             params = jax.tree.map_with_path(clamp, optax.apply_updates(state.params, updates))

@@ -113,7 +113,7 @@ def test_the_loss_is_one():
     exec(blocks("term")[0], names)
     try:
         z = np.eye(3, dtype=np.float32)
-        output = TERMS["cosine"](None, eos_id=0, rngs=None)({"image_embedding": z, "text_embedding": z}, {}, axes=Axes())
+        output = TERMS["cosine"](None, model=None, rngs=None)({"image_embedding": z, "text_embedding": z}, {}, axes=Axes(), random=None)
         assert float(output.loss) == -1.0
     finally:
         del TERMS["cosine"]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ...sharding.axes import Axes
+from ..randomness import Randomness
 from ..spec import ModelSpec
 from .blocks import Compute
 from .decoder import Decoder
@@ -30,12 +31,15 @@ class DualEncoder(nnx.Module):
         self.image = ImageTower(spec.image, image_size=image_size, embed_dim=spec.embed_dim, compute=compute, rngs=rngs)
         self.text = TextTower(spec.text, embed_dim=spec.embed_dim, compute=compute, rngs=rngs)
 
-    def __call__(self, batch: Mapping[str, jax.Array], *, axes: Axes) -> dict[str, jax.Array]:
-        """The named outputs: image_embedding, text_embedding, float32[B, E]."""
-        return {
-            "image_embedding": self.encode_image(batch["image"], axes=axes),
-            "text_embedding": self.encode_text(batch["text"], axes=axes),
+    def __call__(
+        self, batch: Mapping[str, jax.Array], *, needs: frozenset[str], axes: Axes, random: Randomness | None = None
+    ) -> dict[str, jax.Array]:
+        """The named outputs that are needed, of image_embedding and text_embedding, float32[B, E]. random: None in an evaluation."""
+        encoders = {
+            "image_embedding": lambda: self.encode_image(batch["image"], axes=axes),
+            "text_embedding": lambda: self.encode_text(batch["text"], axes=axes),
         }
+        return {name: encoders[name]() for name in sorted(needs)}
 
     def encode_image(self, images: jax.Array, *, axes: Axes) -> jax.Array:
         """uint8[B, H, W, 3] -> float32[B, E], rows of length one."""
@@ -56,8 +60,12 @@ class ContrastiveCaptioner(DualEncoder):
         super().__init__(spec, image_size=image_size, compute=compute, rngs=rngs)
         self.decoder = Decoder(spec.decoder, text=spec.text, context_width=spec.embed_dim, compute=compute, rngs=rngs)
 
-    def __call__(self, batch: Mapping[str, jax.Array], *, axes: Axes) -> dict[str, jax.Array]:
+    def __call__(
+        self, batch: Mapping[str, jax.Array], *, needs: frozenset[str], axes: Axes, random: Randomness | None = None
+    ) -> dict[str, jax.Array]:
         """The embeddings, and hidden f[B, T, D] with unembedding f[D, V / tensor] for the captioning term."""
+        if not needs & {"hidden", "unembedding"}:
+            return super().__call__(batch, needs=needs, axes=axes, random=random)
         with jax.named_scope("image_tower"):
             image = self.image(batch["image"], axes=axes)
         with jax.named_scope("text_tower"):

@@ -10,7 +10,8 @@ from flax import nnx
 
 from ...sharding.axes import Axes
 from ..models.text_tower import end_positions
-from ..spec import ObjectiveSpec
+from ..randomness import Randomness
+from ..spec import ModelSpec, ObjectiveSpec
 from .term import Term, TermOutput, register
 
 
@@ -44,11 +45,14 @@ class Captioning(Term):
     """
 
     needs = ("hidden", "unembedding")
+    pairwise = False
 
-    def __init__(self, spec: ObjectiveSpec, *, eos_id: int, rngs: nnx.Rngs):
-        self.eos_id = eos_id
+    def __init__(self, spec: ObjectiveSpec, *, model: ModelSpec, rngs: nnx.Rngs):
+        self.eos_id = model.text.eos_id
 
-    def __call__(self, needed: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes) -> TermOutput:
+    def __call__(
+        self, needed: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes, random: Randomness | None
+    ) -> TermOutput:
         """See the class."""
         tokens, hidden = batch["text"], needed["hidden"]
         labels = tokens[:, 1:]

@@ -10,7 +10,7 @@ from flax import nnx
 
 from ...errors import UserError
 from ..models.parameters import constant, parameter
-from ..spec import ObjectiveSpec
+from ..spec import ModelSpec, ObjectiveSpec
 from .term import Term
 
 
@@ -19,7 +19,7 @@ class Contrastive(Term):
 
     needs = ("image_embedding", "text_embedding")
 
-    def __init__(self, spec: ObjectiveSpec, *, eos_id: int, rngs: nnx.Rngs):
+    def __init__(self, spec: ObjectiveSpec, *, model: ModelSpec, rngs: nnx.Rngs):
         """Raises UserError where the scale would start outside of the bounds that each step clamps it to."""
         self.logit_scale = parameter(constant(math.log(spec.init_scale)), (), bounds=scale_bounds(spec), rngs=rngs)
 

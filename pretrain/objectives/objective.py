@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ...sharding.axes import Axes
-from ..spec import ObjectiveSpec
+from ..randomness import Randomness
+from ..spec import ModelSpec, ObjectiveSpec
 from . import captioning, sigmoid, softmax  # noqa: F401  each registers its term
 from .term import TERMS, TermOutput
 
@@ -18,17 +19,24 @@ from .term import TERMS, TermOutput
 class Objective(nnx.Module):
     """Terms by name, each with its own parameters."""
 
-    def __init__(self, spec: ObjectiveSpec, *, eos_id: int, rngs: nnx.Rngs):
+    def __init__(self, spec: ObjectiveSpec, *, model: ModelSpec, rngs: nnx.Rngs):
         self.weights = tuple((name, weight) for name, weight in sorted(spec.terms.items()) if weight)
-        self.terms = nnx.Dict({name: TERMS[name](spec, eos_id=eos_id, rngs=rngs) for name, _ in self.weights})
+        self.terms = nnx.Dict({name: TERMS[name](spec, model=model, rngs=rngs) for name, _ in self.weights})
 
-    def __call__(self, outputs: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes) -> TermOutput:
+    @property
+    def needs(self) -> frozenset[str]:
+        """The named outputs of the model that the terms read."""
+        return frozenset(need for name, _ in self.weights for need in self.terms[name].needs)
+
+    def __call__(
+        self, outputs: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes, random: Randomness | None = None
+    ) -> TermOutput:
         """The total loss; metrics hold what the terms measure, and each term's loss as `loss/NAME` where there are several."""
         found = dict[str, TermOutput]()
         for name, _ in self.weights:
             term = self.terms[name]
             with jax.named_scope(f"objective_{name}"):
-                found[name] = term({need: outputs[need] for need in term.needs}, batch, axes=axes)
+                found[name] = term({need: outputs[need] for need in term.needs}, batch, axes=axes, random=random)
         metrics = by_name({name: output.metrics for name, output in found.items()})
         if len(found) > 1:
             metrics |= {f"loss/{name}": output.loss for name, output in found.items()}

@@ -10,7 +10,8 @@ from flax import nnx
 
 from ...sharding.axes import Axes
 from ..models.parameters import constant, parameter
-from ..spec import ObjectiveSpec
+from ..randomness import Randomness
+from ..spec import ModelSpec, ObjectiveSpec
 from .contrastive import Contrastive, finds_match, similarities
 from .term import TermOutput, register
 
@@ -31,11 +32,13 @@ class Sigmoid(Contrastive):
     embeddings, B E floats.
     """
 
-    def __init__(self, spec: ObjectiveSpec, *, eos_id: int, rngs: nnx.Rngs):
-        super().__init__(spec, eos_id=eos_id, rngs=rngs)
+    def __init__(self, spec: ObjectiveSpec, *, model: ModelSpec, rngs: nnx.Rngs):
+        super().__init__(spec, model=model, rngs=rngs)
         self.logit_bias = parameter(constant(spec.init_bias), (), rngs=rngs)
 
-    def __call__(self, needed: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes) -> TermOutput:
+    def __call__(
+        self, needed: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes, random: Randomness | None
+    ) -> TermOutput:
         """See the class."""
         images, texts = needed["image_embedding"], axes.all(needed["text_embedding"])
         rows, first_row = len(images), axes.first_row(len(images))

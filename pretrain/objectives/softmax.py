@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ...sharding.axes import Axes
+from ..randomness import Randomness
 from .contrastive import Contrastive, finds_match, similarities
 from .term import TermOutput, register
 
@@ -27,7 +28,9 @@ class Softmax(Contrastive):
     `logit_scale` is log s. Each device holds b rows: memory O(b B) floats, communication one all-gather of both embeddings, 2 B E floats.
     """
 
-    def __call__(self, needed: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes) -> TermOutput:
+    def __call__(
+        self, needed: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes, random: Randomness | None
+    ) -> TermOutput:
         """See the class."""
         images, texts = needed["image_embedding"], needed["text_embedding"]
         scale = jnp.exp(self.logit_scale[...])

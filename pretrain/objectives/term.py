@@ -10,7 +10,8 @@ import jax
 from flax import nnx
 
 from ...sharding.axes import Axes
-from ..spec import ObjectiveSpec
+from ..randomness import Randomness
+from ..spec import ModelSpec, ObjectiveSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,16 +25,23 @@ class TermOutput:
 class Term(nnx.Module):
     """One term: owns its parameters, declares what it `needs`, and is per-device code that names its collectives.
 
-    needs: named outputs of the model. A parameter's `bounds` are noted on it where it is born.
+    needs: named outputs of the model. pairwise: whether it compares samples, and so needs the whole batch at once; else its loss is a
+    mean over samples (or what `weight` counts), and may be taken by microbatch. A parameter's `bounds` are noted on it where it is born.
     """
 
     needs: ClassVar[tuple[str, ...]]
+    pairwise: ClassVar[bool] = True
 
-    def __init__(self, spec: ObjectiveSpec, *, eos_id: int, rngs: nnx.Rngs):
+    def __init__(self, spec: ObjectiveSpec, *, model: ModelSpec, rngs: nnx.Rngs):
         raise NotImplementedError
 
-    def __call__(self, needed: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes) -> TermOutput:
-        """needed: the outputs named in `needs`, this device's rows. batch: this device's rows of the batch."""
+    def __call__(
+        self, needed: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes, random: Randomness | None
+    ) -> TermOutput:
+        """needed: the outputs named in `needs`, this device's rows. batch: this device's rows of the batch.
+
+        random: the draws of this training step; None: an evaluation, where nothing is left to chance.
+        """
         raise NotImplementedError
 
 

@@ -13,7 +13,7 @@ from diptych.errors import UserError
 from diptych.pretrain.learner import make_learner
 from diptych.pretrain.objectives.objective import Objective
 from diptych.pretrain.optimizer import make_optimizer
-from diptych.pretrain.spec import ObjectiveSpec
+from diptych.pretrain.spec import ModelSpec, ObjectiveSpec
 from diptych.pretrain.state import initial_state
 from diptych.pretrain.step import make_step
 from diptych.sharding.axes import Axes, mesh_axes
@@ -27,7 +27,7 @@ CONTRASTIVE = ["softmax", "sigmoid"]
 
 
 def objective(name, **settings):
-    return Objective(ObjectiveSpec(terms={name: 1.0}, **settings), eos_id=0, rngs=nnx.Rngs(0))
+    return Objective(ObjectiveSpec(terms={name: 1.0}, **settings), model=ModelSpec(), rngs=nnx.Rngs(0))
 
 
 def accuracy(name, images, texts, sizes=(1, 1, 1)):

@@ -6,7 +6,7 @@ import pytest
 from flax import nnx
 
 from diptych.pretrain.objectives.objective import Objective
-from diptych.pretrain.spec import ObjectiveSpec
+from diptych.pretrain.spec import ModelSpec, ObjectiveSpec, TextTowerSpec
 from diptych.pretrain.step import objective_values
 from diptych.sharding.axes import Axes, mesh_axes
 from diptych.sharding.layouts import batch_layout
@@ -58,7 +58,7 @@ def outputs():
 
 
 def objective(terms, scale):
-    return Objective(ObjectiveSpec(terms=terms, init_scale=scale, init_bias=-3.0), eos_id=EOS, rngs=nnx.Rngs(0))
+    return Objective(ObjectiveSpec(terms=terms, init_scale=scale, init_bias=-3.0), model=ModelSpec(text=TextTowerSpec(eos_id=EOS)), rngs=nnx.Rngs(0))
 
 
 def on_mesh(module, named, text, sizes):
