@@ -67,9 +67,7 @@ class Learner:
             output: TermOutput = learner.objective(outputs, batch, axes=axes, random=random)
         return output.loss, output.metrics
 
-    def loss(
-        self, params: Any, batch: Mapping[str, jax.Array], step: jax.Array | None = None
-    ) -> tuple[jax.Array, Mapping[str, jax.Array]]:
+    def loss(self, params: Any, batch: Mapping[str, jax.Array], step: jax.Array | None = None) -> tuple[jax.Array, Mapping[str, jax.Array]]:
         """The same over the mesh: one shard_map around towers and objective, batch rows over (replica, fsdp)."""
         local = functools.partial(self.dense_loss, axes=mesh_axes(self.mesh))
         return jax.shard_map(local, in_specs=(self.layouts, batch_layout(self.mesh), P()), out_specs=P())(params, batch, step)

@@ -20,6 +20,8 @@ from .step import batch_shapes
 if TYPE_CHECKING:
     from .run import Run
 
+STEP = jax.ShapeDtypeStruct((), jnp.int32)
+
 
 class Meter:
     """Rates since the last reading: samples/s, share of time waiting for data, utilisation of the devices."""
@@ -60,9 +62,6 @@ class Meter:
             values["mfu"] = done * self._flops / seconds / self._peak
         self.restart(steps)
         return values
-
-
-STEP = jax.ShapeDtypeStruct((), jnp.int32)
 
 
 def step_flops(run: Run) -> int:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from ..data.spec import DataSpec
 from ..schema import runtime
 from ..sharding.spec import MeshSpec
+from .spec_objective import ObjectiveSpec
+from .spec_optimizer import OptimizerSpec
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
@@ -89,43 +91,6 @@ class ModelSpec:
     text: TextTowerSpec = TextTowerSpec()
     decoder: DecoderSpec | None = None
     embed_dim: int = 512
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ObjectiveSpec:
-    """Weighted terms. The total loss is the weighted sum.
-
-    terms: name of a registered term -> weight: `softmax`, `sigmoid`, `captioning`.
-    init_scale, max_scale: the logit scale (inverse temperature) at the start, and its upper bound after each step (absent: none).
-    init_bias: the sigmoid term's logit bias at the start.
-    """
-
-    terms: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    init_scale: float = 1 / 0.07
-    max_scale: float | None = 100.0
-    init_bias: float = -10.0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class OptimizerSpec:
-    """AdamW with decoupled weight decay, and its schedule.
-
-    schedule: `cosine` or `linear` (both end at 0 at `decay_steps`), `constant`, `rsqrt`. All after `warmup_steps` of linear warm-up.
-    decay_steps: steps at which the schedule ends; absent: `train.steps`.
-    no_decay: names of parameters (regular expressions on the last part of the path) that weight decay leaves alone.
-    grad_clip: largest global norm of the gradient.
-    """
-
-    name: str = "adamw"
-    peak_lr: float = 5e-4
-    schedule: str = "cosine"
-    warmup_steps: int = 2000
-    decay_steps: int | None = None
-    weight_decay: float = 0.2
-    no_decay: tuple[str, ...] = (r".*bias", r".*scale", r"class_token", r"cls_token")
-    betas: tuple[float, float] = (0.9, 0.98)
-    eps: float = 1e-6
-    grad_clip: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

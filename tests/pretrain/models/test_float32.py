@@ -20,6 +20,7 @@ from diptych.sharding.spec import MeshSpec
 
 P = jax.P
 HIGHEST = (jax.lax.Precision.HIGHEST,) * 2
+OUTPUTS = ("image_embedding", "text_embedding", "hidden")
 
 
 def equations(jaxpr):
@@ -89,7 +90,7 @@ def test_gradient_of_a_shared_vector_is_a_float32_sum(shared):
 def test_norms_of_bfloat16_towers_are_not_rounded(tiny_recipe, random_batch):
     """A scale of 1.002 is 1 in bfloat16: not a bit of the output would change."""
     learner, batch = make_learner(tiny_recipe("coca", dtype="bfloat16"), abstract_mesh(replica=1, fsdp=1, tensor=1)), random_batch()
-    outputs = jax.jit(lambda params: nnx.merge(learner.graph, params).model(batch, needs=frozenset({"image_embedding", "text_embedding", "hidden"}), axes=Axes()))
+    outputs = jax.jit(lambda params: nnx.merge(learner.graph, params).model(batch, needs=frozenset(OUTPUTS), axes=Axes()))
     params = jax.jit(learner.init)()
     before, norms = outputs(params), [name for name in named_leaves(params) if name.endswith(".scale")]
     assert any(".layers." in name for name in norms) and any(".pool." in name for name in norms)

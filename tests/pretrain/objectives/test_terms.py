@@ -15,6 +15,7 @@ from diptych.sharding.spec import MeshSpec
 
 B, E, T, D, V = 16, 8, 6, 8, 24
 EOS = 23
+MODEL = ModelSpec(text=TextTowerSpec(eos_id=EOS))
 P = jax.P
 
 
@@ -58,7 +59,7 @@ def outputs():
 
 
 def objective(terms, scale):
-    return Objective(ObjectiveSpec(terms=terms, init_scale=scale, init_bias=-3.0), model=ModelSpec(text=TextTowerSpec(eos_id=EOS)), rngs=nnx.Rngs(0))
+    return Objective(ObjectiveSpec(terms=terms, init_scale=scale, init_bias=-3.0), model=MODEL, rngs=nnx.Rngs(0))
 
 
 def on_mesh(module, named, text, sizes):
