@@ -14,6 +14,7 @@ from ..sharding.layouts import batch_layout, named_leaves, path_name
 from .learner import Learner
 from .objectives.objective import by_name
 from .schedule import learning_rate
+from .skip import where_finite
 from .spec import Recipe
 from .state import TrainState
 
@@ -27,7 +28,7 @@ def make_step(learner: Learner, optimizer: optax.GradientTransformation) -> Step
     metrics: loss and what the terms measure, learning_rate, grad_norm (before clipping; not finite: the step left the parameters alone),
     param_norm (before the update), and the objective's own parameters (logit_scale as the factor itself, not its logarithm).
     """
-    recipe = learner.recipe
+    recipe, optimizer = learner.recipe, where_finite(optimizer)
     rate = learning_rate(recipe.optimizer, steps=recipe.train.steps)
 
     def clamp(path: tuple[Any, ...], parameter: jax.Array) -> jax.Array:

@@ -50,14 +50,3 @@ def test_adamw_is_optax_by_hand():
         updates, state = ours.update(gradients, state, params)
         expected, other = theirs.update(gradients, other, params)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), updates, expected)
-
-
-@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan, 1e30])
-def test_a_gradient_that_is_not_finite_changes_nothing(bad):
-    optimizer = make_optimizer(OptimizerSpec(peak_lr=0.1, schedule="constant", warmup_steps=0), steps=10)
-    params = {"kernel": jnp.arange(6.0).reshape(2, 3), "bias": jnp.ones(3)}
-    good = jax.tree.map(jnp.ones_like, params)
-    _, state = optimizer.update(good, optimizer.init(params), params)
-    updates, after = optimizer.update({**good, "kernel": good["kernel"].at[1, 2].set(bad)}, state, params)
-    assert all(not np.any(change) for change in jax.tree.leaves(updates))
-    jax.tree.map(np.testing.assert_array_equal, after, state)
