@@ -46,6 +46,7 @@ class Captioning(Term):
 
     needs = ("hidden", "unembedding")
     pairwise = False
+    perplexities = ("caption_perplexity",)
 
     def __init__(self, spec: ObjectiveSpec, *, model: ModelSpec, rngs: nnx.Rngs):
         self.eos_id = model.text.eos_id
@@ -55,13 +56,20 @@ class Captioning(Term):
     ) -> TermOutput:
         """See the class."""
         tokens, hidden = batch["text"], needed["hidden"]
-        labels = tokens[:, 1:]
-        valid = jnp.arange(labels.shape[1])[None] < end_positions(tokens, self.eos_id)[:, None]
+        labels, valid = tokens[:, 1:], self._valid(tokens)
 
         def sample(row: tuple[jax.Array, jax.Array]) -> jax.Array:
             return label_log_likelihoods(row[0][None], row[1][None], needed["unembedding"], axes=axes)[0]
 
         likelihoods = jax.lax.map(jax.checkpoint(sample), (hidden[:, :-1], labels))
-        count = jnp.maximum(axes.sum(valid.sum().astype(jnp.float32)), 1.0)  # no label at all: a loss of 0
+        count = jnp.maximum(self.weight(batch, axes=axes), 1.0)  # no label at all: a loss of 0
         loss = -axes.sum(jnp.where(valid, likelihoods, 0.0).sum()) / count
         return TermOutput(loss=loss, metrics={"caption_perplexity": jnp.exp(loss)})
+
+    def weight(self, batch: Mapping[str, jax.Array], *, axes: Axes) -> jax.Array:
+        """The label tokens of all devices."""
+        return axes.sum(self._valid(batch["text"]).sum().astype(jnp.float32))
+
+    def _valid(self, tokens: jax.Array) -> jax.Array:
+        """Which places of i32[B, T] but the last have a label, bool[B, T - 1]."""
+        return jnp.arange(tokens.shape[1] - 1)[None] < end_positions(tokens, self.eos_id)[:, None]

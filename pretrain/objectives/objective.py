@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -26,21 +26,49 @@ class Objective(nnx.Module):
     @property
     def needs(self) -> frozenset[str]:
         """The named outputs of the model that the terms read."""
-        return frozenset(need for name, _ in self.weights for need in self.terms[name].needs)
+        return self.needs_of(name for name, _ in self.weights)
+
+    def needs_of(self, names: Iterable[str]) -> frozenset[str]:
+        """Those that the named terms read."""
+        return frozenset(need for name in names for need in self.terms[name].needs)
+
+    def names(self, *, pairwise: bool) -> tuple[str, ...]:
+        """The terms that compare samples, or those that do not."""
+        return tuple(name for name, _ in self.weights if self.terms[name].pairwise == pairwise)
 
     def __call__(
         self, outputs: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes, random: Randomness | None = None
     ) -> TermOutput:
         """The total loss; metrics hold what the terms measure, and each term's loss as `loss/NAME` where there are several."""
+        return self.total(self.found((name for name, _ in self.weights), outputs, batch, axes=axes, random=random))
+
+    def found(
+        self,
+        names: Iterable[str],
+        outputs: Mapping[str, jax.Array],
+        batch: Mapping[str, jax.Array],
+        *,
+        axes: Axes,
+        random: Randomness | None,
+    ) -> dict[str, TermOutput]:
+        """What each of the named terms makes of the outputs."""
         found = dict[str, TermOutput]()
-        for name, _ in self.weights:
+        for name in names:
             term = self.terms[name]
             with jax.named_scope(f"objective_{name}"):
                 found[name] = term({need: outputs[need] for need in term.needs}, batch, axes=axes, random=random)
-        metrics = by_name({name: output.metrics for name, output in found.items()})
+        return found
+
+    def total(self, found: Mapping[str, TermOutput]) -> TermOutput:
+        """The whole objective from all of its terms."""
+        metrics = by_name({name: found[name].metrics for name, _ in self.weights})
         if len(found) > 1:
-            metrics |= {f"loss/{name}": output.loss for name, output in found.items()}
-        return TermOutput(loss=sum((weight * found[name].loss for name, weight in self.weights), jnp.float32(0)), metrics=metrics)
+            metrics |= {f"loss/{name}": found[name].loss for name, _ in self.weights}
+        return TermOutput(loss=self.weighted(found), metrics=metrics)
+
+    def weighted(self, found: Mapping[str, TermOutput]) -> jax.Array:
+        """f32[]: the sum of the found losses, each times its weight; 0 where there is none."""
+        return sum((weight * found[name].loss for name, weight in self.weights if name in found), jnp.float32(0))
 
 
 def by_name(values: Mapping[str, Mapping[str, jax.Array]]) -> dict[str, jax.Array]:
