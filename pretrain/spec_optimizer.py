@@ -13,6 +13,7 @@ class OptimizerSpec:
     decay_steps: steps at which the schedule ends; absent: `train.steps`.
     no_decay: names of parameters (regular expressions on the last part of the path) that weight decay leaves alone.
     grad_clip: largest global norm of the gradient.
+    freeze: dotted names of parameters (regular expressions that match the whole name, such as `model\\.image\\..*`) that are not trained.
     """
 
     name: str = "adamw"
@@ -25,3 +26,4 @@ class OptimizerSpec:
     betas: tuple[float, float] = (0.9, 0.98)
     eps: float = 1e-6
     grad_clip: float = 1.0
+    freeze: tuple[str, ...] = ()

@@ -1,0 +1,41 @@
+"""Which parameters are trained, and trees of them taken apart into these and the frozen ones."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import jax
+
+from ..errors import UserError
+from ..sharding.layouts import path_name
+
+
+def trained(params: Any, freeze: tuple[str, ...]) -> Any:
+    """A tree of bool: the parameters that no pattern of `optimizer.freeze` matches, by the whole of their dotted names.
+
+    Raises UserError for a pattern that matches none, and where nothing is left to train.
+    """
+    names = [path_name(path) for path, _ in jax.tree.leaves_with_path(params)]
+    for pattern in freeze:
+        if not any(re.fullmatch(pattern, name) for name in names):
+            raise UserError(f"optimizer.freeze has {pattern!r}, which matches no parameter; accepted are patterns of names like {names[0]}")
+    frozen = {name for name in names if any(re.fullmatch(pattern, name) for pattern in freeze)}
+    if len(frozen) == len(names):
+        raise UserError(f"optimizer.freeze = {freeze} leaves nothing to train; accepted are patterns that leave a parameter")
+    return jax.tree.map_with_path(lambda path, _: path_name(path) not in frozen, params)
+
+
+def kept(tree: Any, which: Any) -> Any:
+    """The leaves of `tree` where `which`, a tree of bool, is true; None, which is no leaf, at the others."""
+    return jax.tree.map(lambda keep, leaf: leaf if keep else None, which, tree)
+
+
+def split(tree: Any, which: Any) -> tuple[Any, Any]:
+    """`kept`, and the same of the others."""
+    return kept(tree, which), kept(tree, jax.tree.map(lambda keep: not keep, which))
+
+
+def join(tree: Any, others: Any) -> Any:
+    """The tree that `split` took apart."""
+    return jax.tree.map(lambda leaf, other: other if leaf is None else leaf, tree, others, is_leaf=lambda leaf: leaf is None)
