@@ -1,6 +1,7 @@
 import pytest
 
-from diptych.sharding.hardware import peak_tflops
+from diptych.sharding.hardware import HARDWARE, OTHER_PEAKS, peak_tflops
+from diptych.sharding.measurements import Measurement, measured_mfu
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,21 @@ def test_peak_is_that_of_the_very_device(device_kind, tflops):
 @pytest.mark.parametrize("device_kind", ["cpu", "TPU v4 lite", "TPU v50", "NVIDIA H100 80GB HBM3 MIG 1g.10gb", "NVIDIA A100X", "NVIDIA"])
 def test_what_is_not_known_has_no_peak(device_kind):
     assert peak_tflops(device_kind) is None
+
+
+def test_every_kind_has_what_a_roofline_divides_by():
+    for kind, hardware in HARDWARE.items():
+        rates = (hardware.peak_bf16_tflops, hardware.hbm_bytes, hardware.hbm_bandwidth, hardware.link_bandwidth, hardware.host_bandwidth)
+        assert min(rates) > 0 and hardware.devices_per_host > 0, kind
+        assert hardware.host_bandwidth / hardware.devices_per_host < hardware.axis_bandwidth < hardware.hbm_bandwidth, kind
+        assert hardware.platform == ("tpu" if kind.startswith("TPU") else "cuda")
+    assert not HARDWARE.keys() & OTHER_PEAKS
+
+
+def test_the_newest_measurement_of_the_same_recipe_counts(monkeypatch):
+    one = lambda date, recipe, mfu: Measurement(date=date, hardware="h200", devices=1, recipe=recipe, mfu=mfu)  # noqa: E731
+    known = (one("2026-01-01", "a", 0.4), one("2026-02-01", "a", 0.5), one("2026-03-01", "b", 0.3))
+    monkeypatch.setattr("diptych.sharding.measurements.MEASUREMENTS", known)
+    assert measured_mfu("h200", "a") == known[1]
+    assert measured_mfu("h200", "c") == known[2], "of another recipe, rather than none"
+    assert measured_mfu("v5e", "a") is None
