@@ -81,7 +81,7 @@ V6E = Hardware(  # ICI 800 GB/s a chip in both directions. DCN 100 Gb/s a chip (
     host_bandwidth=50 * GB,
     devices_per_host=4,
 )
-V7X = Hardware(  # A chip is two devices: half each of its 2,307 TFLOP/s, HBM 7,380 GB/s, ICI 1,200 GB/s in both directions. DCN 100 Gb/s a chip.
+V7X = Hardware(  # A chip, two devices: 2,307 TFLOP/s, HBM 7,380 GB/s, ICI 1,200 GB/s in both directions, DCN 100 Gb/s.
     name="7x",
     platform="tpu",
     peak_bf16_tflops=1153.5,
@@ -95,7 +95,7 @@ V7X = Hardware(  # A chip is two devices: half each of its 2,307 TFLOP/s, HBM 7,
 
 # GPUs in nodes of eight behind NVSwitch, each with a network card of its own. Peak, NVLink (half of the "bidirectional" figure) and cards:
 # NVIDIA's data sheets of the boards and of DGX A100, H100, H200, B200. hbm_bytes and hbm_bandwidth: device_memory_size and
-# memory_bandwidth of XLA's target configurations (xla/backends/gpu/target_config/specs); jax preallocates three quarters unless told otherwise.
+# memory_bandwidth of XLA's target configurations (xla/backends/gpu/target_config/specs); jax takes three quarters unless told otherwise.
 A100_40 = Hardware(  # Cards: 8 x 200 Gb/s. HBM: data sheet, 40 GB at 1,555 GB/s.
     name="a100-40",
     platform="cuda",
