@@ -10,6 +10,7 @@ SUBPACKAGES = [
     "pretrain",
     "pretrain.models",
     "pretrain.objectives",
+    "pretrain.optimizers",
     "pretrain.evaluators",
     "pretrain.export",
     "launch",

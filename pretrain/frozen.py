@@ -9,6 +9,7 @@ import jax
 
 from ..errors import UserError
 from ..sharding.layouts import path_name
+from .optimizers.names import check_pattern
 
 
 def trained(params: Any, freeze: tuple[str, ...]) -> Any:
@@ -18,8 +19,7 @@ def trained(params: Any, freeze: tuple[str, ...]) -> Any:
     """
     names = [path_name(path) for path, _ in jax.tree.leaves_with_path(params)]
     for pattern in freeze:
-        if not any(re.fullmatch(pattern, name) for name in names):
-            raise UserError(f"optimizer.freeze has {pattern!r}, which matches no parameter; accepted are patterns of names like {names[0]}")
+        check_pattern(pattern, names, setting="optimizer.freeze")
     frozen = {name for name in names if any(re.fullmatch(pattern, name) for pattern in freeze)}
     if len(frozen) == len(names):
         raise UserError(f"optimizer.freeze = {freeze} leaves nothing to train; accepted are patterns that leave a parameter")

@@ -1,0 +1,1 @@
+"""Optimizers made of optax transformations, and the settings that go by the names of parameters."""
