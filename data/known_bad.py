@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -14,17 +15,19 @@ from typing import Any
 import PIL
 
 from .captions import caption_members
+from .image_presets import preprocessing
 from .index import Index
 from .merges import cache_folder
 from .spec import DataSpec
 
-VERSION = 1
+VERSION = 2
 
 
 def known_bad(index: Index, spec: DataSpec, *, find: Callable[[], Sequence[int]]) -> list[int]:
     """The numbers of the samples that `find` finds bad, rising. It is called where these shards were not looked through before.
 
-    Shards are known by place, size and version, as long as Pillow's version and what `spec` asks of a sample are the same.
+    Shards are known by place, size and version, as long as Pillow's version and what `spec` asks of a sample are the same: its texts, and
+    how its image is decoded and resized, which decides what is too elongated.
     """
     file = cache_folder() / "eval" / f"{_key(index, spec)}.json"
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # absent, or not written by us
@@ -37,7 +40,8 @@ def known_bad(index: Index, spec: DataSpec, *, find: Callable[[], Sequence[int]]
 
 def _key(index: Index, spec: DataSpec) -> str:
     shards = [[shard.url, shard.bytes, shard.etag, shard.samples] for shard in index.shards]
-    asked = [VERSION, PIL.__version__, sorted(caption_members(spec)), spec.decode.max_pixels]
+    image = [dataclasses.asdict(spec.decode), dataclasses.asdict(preprocessing(spec))]
+    asked = [VERSION, PIL.__version__, sorted(caption_members(spec)), image]
     return hashlib.sha256(json.dumps([asked, shards]).encode()).hexdigest()[:32]
 
 

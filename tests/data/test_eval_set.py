@@ -1,9 +1,11 @@
 import dataclasses
+import io
 import logging
 import os
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from diptych import UserError
 from diptych.data.decode import decode
@@ -100,3 +102,18 @@ def test_what_is_remembered_may_be_lost(shards, monkeypatch, tmp_path):
         assert len(EvalSet(patterns, spec=SPEC, setting="x")) == 37
     monkeypatch.setenv("DIPTYCH_CACHE", "/proc/nowhere")
     assert len(EvalSet(patterns, spec=SPEC, setting="x")) == 37
+
+
+@pytest.mark.parametrize("changes", [{"resize": "shortest"}, {"resize": "shortest", "image_size": 1600}, {"preset": "openai_clip"}])
+@pytest.mark.parametrize("squash_first", [True, False])
+def test_what_is_too_elongated_depends_on_how_images_are_resized(shards, monkeypatch, tmp_path, changes, squash_first):
+    monkeypatch.setenv("DIPTYCH_CACHE", str(tmp_path / "cache"))
+    squash = DataSpec(image_size=224, resize="squash")
+    line = np.zeros((1, 4000 if "image_size" not in changes else 30, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(line).save(file, "png")
+    patterns = shards(bad={3: {"png": file.getvalue()}}, count=6)
+    cases = [(squash, 6), (dataclasses.replace(squash, **changes), 5)]
+    for spec, good in cases if squash_first else cases[::-1]:
+        data = EvalSet(patterns, spec=spec, setting="x")
+        assert len(data) == good and len(data.images(0, good)) == good
