@@ -29,7 +29,9 @@ def clip_hf(merges: Sequence[str]) -> HuggingFace:
     tokenizer.add_special_tokens([START, END])
     start, end = vocabulary[START], vocabulary[END]
     tokenizer.post_processor = processors.RobertaProcessing((END, end), (START, start), trim_offsets=False, add_prefix_space=False)
-    return HuggingFace(tokenizer, content=merges_content(merges), name=NAME, what="clip_hf", end=end, pad=end)
+    # The bytes of a gzip depend on the libraries that made it
+    decided_by = "\n".join(merges).encode()
+    return HuggingFace(tokenizer, content=merges_content(merges), name=NAME, what="clip_hf", end=end, pad=end, decided_by=decided_by)
 
 
 def clip_hf_json(content: bytes, *, path: str) -> HuggingFace:

@@ -26,8 +26,12 @@ class HuggingFace:
     A text that spells a special token gets that token's id.
     """
 
-    def __init__(self, tokenizer: tokenizers.Tokenizer, *, content: bytes, name: str, what: str, end: int, pad: int):
+    def __init__(
+        self, tokenizer: tokenizers.Tokenizer, *, content: bytes, name: str, what: str, end: int, pad: int, decided_by: bytes | None = None
+    ):
         """content: of the file that `tokenizer` was made from, saved as `name`; what: is made of it, for the fingerprint.
+
+        decided_by: what of the content decides the ids; absent: all of it.
 
         end, pad: ids of the tokens that end a text and fill the row behind it.
         """
@@ -38,7 +42,7 @@ class HuggingFace:
         self._behind = behind(tokenizer) or [end]
         self._adds_end = not behind(tokenizer)
         self.vocab_size = max(tokenizer.get_vocab().values()) + 1
-        self.fingerprint = hashlib.sha256(f"{what} 1 ".encode() + content).hexdigest()
+        self.fingerprint = hashlib.sha256(f"{what} 1 ".encode() + (content if decided_by is None else decided_by)).hexdigest()
 
     def __call__(self, texts: Sequence[str], context_length: int) -> np.ndarray:
         """int32[B, T]: the ids, then padding; a longer text is cut so that what ends it stands last."""

@@ -33,7 +33,7 @@ def read_merges(content: bytes, *, path: str) -> list[str]:
 
 
 def merges_content(merges: Sequence[str]) -> bytes:
-    """The bytes of a file with these merges, the same each time."""
+    """The bytes of a file with these merges, to be saved: another Python or zlib gives others, so that they identify nothing."""
     return gzip.compress("\n".join(["#version: 0.2", *merges, ""]).encode(), mtime=0)
 
 

@@ -1,5 +1,6 @@
 """Presets and Hugging Face's tokenizers, on small vocabularies made here; tests/parity compares them with their references."""
 
+import gzip
 import json
 import pickle
 from pathlib import Path
@@ -110,6 +111,25 @@ def test_presets_of_clips_merges():
     # From transformers 5.23: CLIPTokenizer(padding="max_length", max_length=8)
     assert transformers(["a photo of a cat"], 8).tolist() == [[49406, 320, 1125, 539, 320, 2368, 49407, 49407]]
     assert open_clip(["a photo of a cat"], 8).tolist() == [[49406, 320, 1125, 539, 320, 2368, 49407, 0]]
+
+
+@pytest.mark.parametrize("preset", ["clip_open_clip", "clip_hf"])
+def test_clips_fingerprint_does_not_ask_the_machine(preset, tmp_path, monkeypatch):
+    if not MERGES.exists():
+        pytest.skip("CLIP's merges are not in ../shared/data")
+    found = load_tokenizer(TokenizerSpec(path=str(MERGES), preset=preset))
+    compress, first = gzip.compress, found.save(make_folder(tmp_path / "a"))
+    monkeypatch.setattr(gzip, "compress", lambda data, **options: compress(data, compresslevel=1, **options))
+    other = load_tokenizer(TokenizerSpec(path=str(MERGES), preset=preset))
+    second = other.save(make_folder(tmp_path / "b"))
+    assert first.read_bytes() != second.read_bytes()
+    again = [load_tokenizer(TokenizerSpec(path=str(file), preset=preset)) for file in (first, second)]
+    assert {tokenizer.fingerprint for tokenizer in (found, other, *again)} == {found.fingerprint}
+
+
+def make_folder(path):
+    path.mkdir()
+    return path
 
 
 FILES = [("vocab.txt", "bert"), ("bert.json", "bert"), ("gemma.json", "siglip2"), ("words.json", None), ("pieces.model", "siglip")]
