@@ -53,7 +53,10 @@ def resolve_mesh(mesh: MeshSpec, *, device_count: int) -> MeshSpec:
 def _shardings(recipe: Recipe, mesh: MeshSpec) -> Iterator[tuple[str, int, str, int]]:
     """(setting, its value, the mesh axes that shard it, their product)."""
     rows, batch = "mesh.replica x mesh.fsdp", mesh.replica * mesh.fsdp
-    yield "train.batch_size", recipe.train.batch_size, rows, batch
+    if (parts := recipe.train.accumulate) > 1:
+        yield "train.batch_size", recipe.train.batch_size, f"{rows} x train.accumulate", batch * parts
+    else:
+        yield "train.batch_size", recipe.train.batch_size, rows, batch
     yield "eval.batch_size", recipe.eval.batch_size, rows, batch
     for name, task in recipe.eval.tasks.items():
         if task.kind == "loss":

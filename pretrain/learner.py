@@ -13,6 +13,7 @@ from flax import nnx
 
 from ..sharding.axes import AnyMesh, Axes, mesh_axes
 from ..sharding.layouts import batch_layout, check_layouts, layouts_of, on_mesh
+from .frozen import trained
 from .models.blocks import Compute
 from .models.dual_encoder import DualEncoder, build_model
 from .models.parameters import bounds_of
@@ -23,6 +24,7 @@ from .spec import Recipe
 
 P = jax.P
 DENSE = Axes()
+Batch = Mapping[str, jax.Array]
 
 
 class LearnerModule(nnx.Module):
@@ -38,13 +40,14 @@ class Learner:
     """A recipe's model and objective as pure functions of a tree of arrays, on one mesh.
 
     graph: the structure. shapes: the parameters as ShapeDtypeStruct. layouts: the tree of `P`. bounds: dotted name -> (lowest, highest) of
-    the parameters that the training step clamps.
+    the parameters that the training step clamps. trained: a tree of bool, false where `optimizer.freeze` says so.
     """
 
     graph: nnx.GraphDef
     shapes: Any
     layouts: Any
     bounds: Mapping[str, tuple[float, float]]
+    trained: Any
     recipe: Recipe
     compute: Compute
     mesh: AnyMesh
@@ -54,7 +57,7 @@ class Learner:
         return nnx.as_pure(nnx.state(LearnerModule(self.recipe, compute=self.compute, rngs=nnx.Rngs(self.recipe.seed))))
 
     def dense_loss(
-        self, params: Any, batch: Mapping[str, jax.Array], step: jax.Array | None = None, *, axes: Axes = DENSE
+        self, params: Any, batch: Batch, step: jax.Array | None = None, *, axes: Axes = DENSE
     ) -> tuple[jax.Array, Mapping[str, jax.Array]]:
         """Loss f32[] and metrics; with the default `axes` the definition on one device.
 
@@ -67,7 +70,7 @@ class Learner:
             output: TermOutput = learner.objective(outputs, batch, axes=axes, random=random)
         return output.loss, output.metrics
 
-    def loss(self, params: Any, batch: Mapping[str, jax.Array], step: jax.Array | None = None) -> tuple[jax.Array, Mapping[str, jax.Array]]:
+    def loss(self, params: Any, batch: Batch, step: jax.Array | None = None) -> tuple[jax.Array, Mapping[str, jax.Array]]:
         """The same over the mesh: one shard_map around towers and objective, batch rows over (replica, fsdp)."""
         local = functools.partial(self.dense_loss, axes=mesh_axes(self.mesh))
         return jax.shard_map(local, in_specs=(self.layouts, batch_layout(self.mesh), P()), out_specs=P())(params, batch, step)
@@ -102,4 +105,13 @@ def make_learner(recipe: Recipe, mesh: AnyMesh) -> Learner:
     graph, state = nnx.split(module)
     shapes, layouts = nnx.as_pure(state), on_mesh(layouts_of(state), mesh)
     check_layouts(shapes, layouts, mesh.shape)
-    return Learner(graph=graph, shapes=shapes, layouts=layouts, bounds=bounds_of(state), recipe=recipe, compute=compute, mesh=mesh)
+    return Learner(
+        graph=graph,
+        shapes=shapes,
+        layouts=layouts,
+        bounds=bounds_of(state),
+        trained=trained(shapes, recipe.optimizer.freeze),
+        recipe=recipe,
+        compute=compute,
+        mesh=mesh,
+    )

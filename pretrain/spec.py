@@ -97,6 +97,7 @@ class ModelSpec:
 class TrainSpec:
     """batch_size: samples a step, of all devices together. dtype: of the towers' arithmetic (parameters, logits and loss are float32).
 
+    accumulate: microbatches whose activations a device holds one after the other; the loss is still that of the whole batch.
     remat: `none`, `dots` (matrix products are kept), or `full` (only the inputs of a layer are kept).
     scan_unroll: layers of a tower that are compiled as straight code; 0: all.
     """
@@ -104,6 +105,7 @@ class TrainSpec:
     batch_size: int = 32768
     steps: int = runtime(390_625)
     dtype: str = "bfloat16"
+    accumulate: int = runtime(1)
     remat: str = runtime("none")
     scan_unroll: int = runtime(1)
 

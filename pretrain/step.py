@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,14 +12,15 @@ import optax
 
 from ..sharding.axes import AnyMesh
 from ..sharding.layouts import batch_layout, named_leaves, path_name
-from .learner import Learner
+from .accumulate import loss_and_gradients
+from .frozen import join, kept
+from .learner import Batch, Learner
 from .objectives.objective import by_name
 from .schedule import learning_rate
 from .skip import where_finite
 from .spec import Recipe
 from .state import TrainState
 
-Batch = Mapping[str, jax.Array]
 Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
 
 
@@ -36,13 +38,15 @@ def make_step(learner: Learner, optimizer: optax.GradientTransformation) -> Step
         return parameter if bounds is None else jnp.clip(parameter, *bounds)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
-        (loss, measured), gradients = jax.value_and_grad(learner.loss, has_aux=True)(state.params, batch, state.step)
+        output, gradients = loss_and_gradients(learner, state.params, batch, state.step)
+        still = kept(state.params, jax.tree.map(operator.not_, learner.trained))
         with jax.named_scope("optimizer"):
-            updates, opt = optimizer.update(gradients, state.opt, state.params)
-            params = jax.tree.map_with_path(clamp, optax.apply_updates(state.params, updates))
+            updates, opt = optimizer.update(join(gradients, jax.tree.map(jnp.zeros_like, still)), state.opt, state.params)
+            moved = jax.tree.map_with_path(clamp, optax.apply_updates(state.params, updates))
+            params = join(still, moved)
         metrics = {
-            "loss": loss,
-            **measured,
+            "loss": output.loss,
+            **output.metrics,
             "learning_rate": rate(state.step),
             "grad_norm": optax.tree.norm(gradients),
             "param_norm": optax.tree.norm(state.params),

@@ -1,0 +1,82 @@
+"""Gradients by microbatch are those of the whole batch, on every mesh, and cost less memory and no more sums between replicas."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend import core
+
+from diptych.pretrain.accumulate import loss_and_gradients
+from diptych.pretrain.checkpoint import targets
+from diptych.pretrain.learner import make_learner
+from diptych.pretrain.step import batch_shapes
+from diptych.sharding.layouts import batch_layout, named_leaves, places
+from diptych.sharding.mesh import abstract_mesh, make_mesh
+from diptych.sharding.spec import MeshSpec
+
+
+def accumulating(recipe, parts):
+    return dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, accumulate=parts))
+
+
+def computed(recipe, sizes, batch):
+    """The output, the gradients by name, and the bytes of temporaries on a device."""
+    mesh = make_mesh(MeshSpec(replica=sizes[0], fsdp=sizes[1], tensor=sizes[2]))
+    learner = make_learner(recipe, mesh)
+    with jax.set_mesh(mesh):
+        params = jax.jit(learner.init, out_shardings=places(learner.layouts, mesh))()
+        rows = jax.device_put(batch, jax.NamedSharding(mesh, batch_layout(mesh)))
+        program = jax.jit(lambda *given: loss_and_gradients(learner, *given)).lower(params, rows, jnp.int32(3)).compile()
+        output, gradients = program(params, rows, jnp.int32(3))
+    return output, named_leaves(gradients), program.memory_analysis().temp_size_in_bytes
+
+
+def assert_same(ours, theirs):
+    (output, gradients, _), (whole, expected, _) = ours, theirs
+    np.testing.assert_allclose(output.loss, whole.loss, rtol=1e-5)
+    assert output.metrics.keys() == whole.metrics.keys()
+    for name, value in whole.metrics.items():
+        np.testing.assert_allclose(output.metrics[name], value, rtol=1e-5, err_msg=name)
+    assert gradients.keys() == expected.keys()
+    largest = max(np.abs(gradient).max() for gradient in expected.values())
+    for name, gradient in expected.items():
+        assert gradients[name].sharding.is_equivalent_to(gradient.sharding, gradient.ndim), name
+        scale = largest if name.endswith("key_bias") else np.abs(gradient).max()  # attention does not depend on a bias of its keys
+        np.testing.assert_allclose(gradients[name], gradient, atol=1e-5 * scale, rtol=0, err_msg=name)
+
+
+@pytest.mark.parametrize(("kind", "sizes", "parts"), [("siglip", (2, 2, 2), 2), ("coca", (2, 2, 2), 2), ("coca", (1, 1, 1), 8)], ids=str)
+def test_microbatches_give_the_gradients_of_the_whole_batch(tiny_recipe, random_batch, kind, sizes, parts):
+    recipe, batch = tiny_recipe(kind), random_batch(1)
+    assert_same(computed(accumulating(recipe, parts), sizes, batch), computed(recipe, sizes, batch))
+
+
+def test_memory_falls_with_the_microbatch(tiny_recipe, random_batch):
+    recipe, batch = tiny_recipe(batch_size=128), random_batch(1, size=128)
+    whole, ours = computed(recipe, (1, 1, 1), batch), computed(accumulating(recipe, 8), (1, 1, 1), batch)
+    assert_same(ours, whole)
+    assert ours[2] < whole[2] / 3, (ours[2], whole[2])
+
+
+def sums_over_replica(jaxpr, *, looped=False):
+    """(elements, whether inside of a loop) of each sum between replicas."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name.startswith("psum") and "replica" in equation.params["axes"]:
+            yield from ((out.aval.size, looped) for out in equation.outvars)
+        for inner in core.jaxprs_in_params(equation.params):
+            yield from sums_over_replica(inner, looped=looped or equation.primitive.name == "scan")
+
+
+def test_replicas_sum_the_gradient_once_a_step_and_only_of_the_shard(tiny_recipe):
+    mesh, recipe = abstract_mesh(replica=2, fsdp=4, tensor=1), accumulating(tiny_recipe("coca"), 2)
+    learner = make_learner(recipe, mesh)
+    with jax.sharding.use_abstract_mesh(mesh):
+        params = targets(learner.shapes, learner.layouts, mesh)
+        given = (params, batch_shapes(recipe, mesh), jax.ShapeDtypeStruct((), jnp.int32))
+        traced = jax.make_jaxpr(lambda *given: loss_and_gradients(learner, *given))(*given)
+    sums = list(sums_over_replica(traced.jaxpr))
+    assert all(size == 1 for size, looped in sums if looped), "a gradient is summed in the loop"
+    shards = sorted(place.shard_shape(array.shape) for array, place in zip(*map(jax.tree.leaves, (params, places(learner.layouts, mesh)))))
+    assert sorted(size for size, looped in sums if size > 1) == sorted(int(np.prod(shape)) for shape in shards if np.prod(shape) > 1)
