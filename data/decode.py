@@ -15,6 +15,7 @@ from .spec import DecodeSpec
 
 IMAGES = ("jpg", "png", "jpeg", "webp", "gif", "bmp", "tif", "tiff")
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # of 50 that Pillow reads; one of the others (EPS) would start a program
+JPEGS = ("JPEG", "MPO")  # what Pillow finds where JPEG is asked for: cameras write several in one file, the second often for depth
 REFERENCE = DecodeSpec()
 MAX_SCANS = 100  # a progressive JPEG has about 10; libjpeg has no limit, and each passes over the whole image: 16 ms for 2^26 pixels
 ORIENTATION = 0x0112  # EXIF's tag (CIPA DC-008, section 4.6.4)
@@ -70,7 +71,7 @@ def decode_picture(data: bytes, spec: DecodeSpec, *, needed: int | None = None) 
 
 def _pixels(image: Image.Image, data: bytes, spec: DecodeSpec, needed: int | None) -> Picture:
     """An opened image in RGB, by the backend."""
-    if image.format == "JPEG":
+    if image.format in JPEGS:
         if "progressive" in image.info and data.count(b"\xff\xda") > MAX_SCANS:
             raise BadSample(f"image has more than {MAX_SCANS} scans")
         if spec.backend == "simplejpeg" and image.mode != "CMYK":

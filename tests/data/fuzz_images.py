@@ -47,6 +47,8 @@ def corpus():
         ("jpeg", photo.convert("L"), {}),
         ("jpeg", photo.convert("CMYK"), {}),
         ("jpeg", photo, dict(restart_marker_blocks=2, optimize=True)),
+        ("mpo", photo, dict(**frames, exif=exif)),
+        ("mpo", photo, dict(**frames, progressive=True)),
         *(("png", photo.convert(mode), {}) for mode in ("RGB", "L", "P", "1", "LA")),
         ("png", clear, {}),
         ("png", deep, {}),

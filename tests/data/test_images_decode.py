@@ -188,13 +188,30 @@ def test_the_limit_itself_is_let_in():
     assert decode(encoded(Image.new("L", (30, 20)), "png"), DecodeSpec(max_pixels=600)).size == (30, 20)
 
 
+def two_frames(**options):
+    """A photograph with a smaller one behind it, as cameras write them."""
+    data = encoded(photo(64, 48), "mpo", save_all=True, append_images=[photo(16, 16, seed=1)], **options)
+    assert Image.open(io.BytesIO(data), formats=("JPEG",)).format == "MPO"
+    return data
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_jpeg_of_endless_scans_is_refused(backend):
-    data = encoded(photo(64, 64), progressive=True)
-    start = data.rindex(b"\xff\xda")
-    scan = data[start:-2]
+@pytest.mark.parametrize("kind", ["jpeg", "mpo"])
+def test_a_jpeg_of_endless_scans_is_refused(backend, kind):
+    data = two_frames(progressive=True) if kind == "mpo" else encoded(photo(64, 64), progressive=True)
+    end = data.index(b"\xff\xd9")
+    scan = data[data.rindex(b"\xff\xda", 0, end) : end]
+    assert decode(data, DecodeSpec(backend=backend))
     with pytest.raises(BadSample, match="more than 100 scans"):
-        decode(data[:-2] + scan * 100 + data[-2:], DecodeSpec(backend=backend))
+        decode(data[:end] + scan * 100 + data[end:], DecodeSpec(backend=backend))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_of_several_jpegs_in_one_the_first_is_taken_by_the_backend(backend, monkeypatch):
+    data = two_frames(quality=92)
+    assert np.array_equal(decode(data, DecodeSpec(backend=backend)), plain(data))
+    sizes = {"pillow": (64, 48), "pillow_draft": (32, 24), "simplejpeg": (32, 24)}
+    assert decode(data, DecodeSpec(backend=backend), needed=24).size == sizes[backend]
 
 
 def test_formats_that_start_programs_are_not_images():
