@@ -25,6 +25,7 @@ VERBS = {
     "export": "write the encoders of a run as a self-contained folder",
     "embed": "embed images and texts with an exported model",
     "data": "index, make, inspect, measure and count training data; train tokenizers on it",
+    "plan": "compile a recipe's step for hardware that is not there: memory, collectives, roofline",
     "sweep": "train a recipe under several settings and compare them",
 }
 

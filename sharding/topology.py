@@ -1,0 +1,140 @@
+"""Devices that are not there: TPU slices through libtpu, GPU clusters through the CUDA plugin's target configurations.
+
+`v5e:16x16` is a slice of 16 x 16 chips, `v6e:16x16*2` two of them joined by a data-centre network, `h100:64x8` 64 nodes of 8 GPUs. Only the
+compilers are loaded: jax's own devices stay what they are. Needs the extra `plan` (TPU) or `plan_gpu`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import importlib.util
+import math
+import os
+import re
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+from jax.experimental import mesh_utils, topologies
+
+from ..errors import UserError
+from .gpu_targets import TARGETS, target_config
+from .hardware import HARDWARE, Hardware
+from .spec import AXES, MeshSpec
+
+NAME = re.compile(r"([a-z0-9\-]+):(\d+(?:x\d+)*)(?:\*(\d+))?")
+EXAMPLES = "v5e:16x16, v5p:8x8x16, v6e:16x16*2 (slices), h100:64x8 (nodes x devices)"
+LIBTPU_NAMES = {"7x": "tpu7x"}
+# libtpu's default is one device a core; jax on a v4 machine has one a chip.
+CHIP_SETTINGS = {"v4": {"chip_config_name": "megacore", "chips_per_host_bounds": (2, 2, 1)}}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Topology:
+    """name: as it was asked for. granules: slices or nodes, joined by a network; the devices of each come one after the other."""
+
+    name: str
+    hardware: Hardware
+    devices: tuple[jax.Device, ...]
+    granules: int
+    compiler: str
+
+    @property
+    def granule_size(self) -> int:
+        """Devices of one slice or node."""
+        return len(self.devices) // self.granules
+
+
+def find_topology(name: str) -> Topology:
+    """The devices of a topology; UserError where the name is wrong or the compiler for it is not installed."""
+    match = NAME.fullmatch(name)
+    known = {hardware.name: hardware for hardware in HARDWARE.values()}
+    if match is None or match[1] not in known:
+        raise UserError(f"--topology = {name} is not known; accepted is NAME:SIZE with NAME among {', '.join(known)}, such as {EXAMPLES}")
+    hardware, sizes, slices = known[match[1]], match[2], int(match[3] or 1)
+    return _tpu(name, hardware, sizes, slices) if hardware.platform == "tpu" else _gpu(name, hardware, sizes, slices)
+
+
+def _tpu(name: str, hardware: Hardware, sizes: str, slices: int) -> Topology:
+    _installed("libtpu", extra="plan", name=name)
+    # libtpu would ask a metadata server what machine this is, and refuse to be loaded twice: it is only a compiler here.
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+    several = {"num_slices": slices} if slices > 1 else {}
+    try:
+        with _quiet():
+            found = topologies.get_topology_desc(
+                f"{LIBTPU_NAMES.get(hardware.name, hardware.name)}:{sizes}",
+                platform="tpu",
+                **CHIP_SETTINGS.get(hardware.name, {}),
+                **several,
+            )
+            devices = tuple(found.devices)
+    except (jax.errors.JaxRuntimeError, IndexError) as error:
+        raise UserError(
+            f"--topology = {name} is no slice that libtpu knows ({str(error).splitlines()[0]}); accepted are {EXAMPLES}"
+        ) from None
+    return Topology(name=name, hardware=hardware, devices=devices, granules=slices, compiler=f"libtpu {_version('libtpu')}")
+
+
+def _gpu(name: str, hardware: Hardware, sizes: str, slices: int) -> Topology:
+    if slices != 1 or len(sizes.split("x")) != 2:
+        raise UserError(f"--topology = {name} is no cluster; accepted is NAME:NODESxDEVICES, such as h100:64x8")
+    if hardware.name not in TARGETS:
+        raise UserError(f"--topology = {name} has no target configuration; accepted are {', '.join(TARGETS)}")
+    _installed("jax_cuda12_plugin", extra="plan_gpu", name=name)
+    found = topologies.get_topology_desc(
+        platform="cuda", topology_name="", target_config=target_config(hardware.name), topology=f"1x{sizes}"
+    )
+    nodes = int(sizes.split("x")[0])
+    compiler = f"jax-cuda12-plugin {_version('jax-cuda12-plugin')}"
+    return Topology(name=name, hardware=hardware, devices=tuple(found.devices), granules=nodes, compiler=compiler)
+
+
+def _installed(module: str, *, extra: str, name: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise UserError(f"--topology = {name} needs a compiler that is not installed; accepted is after: pip install 'diptych[{extra}]'")
+
+
+def _version(package: str) -> str:
+    return importlib.metadata.version(package)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """libtpu writes a page to stderr about the machine that is not there."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
+def arranged(topology: Topology, sizes: MeshSpec) -> jax.sharding.Mesh:
+    """The mesh (replica, fsdp, tensor) over the devices of a topology: replicas over the network first, the rest along the torus."""
+    shape = (sizes.replica, sizes.fsdp, sizes.tensor)
+    if math.prod(shape) != len(topology.devices):
+        raise UserError(
+            f"mesh.replica x mesh.fsdp x mesh.tensor = {math.prod(shape)} leaves out devices of --topology = {topology.name}; "
+            f"accepted is {len(topology.devices)}"
+        )
+    return jax.sharding.Mesh(_places(topology, shape), AXES, axis_types=(jax.sharding.AxisType.Explicit,) * 3)
+
+
+def _places(topology: Topology, shape: tuple[int, int, int]) -> np.ndarray:
+    if topology.hardware.platform != "tpu":
+        return np.array(topology.devices).reshape(shape)
+    if topology.granules == 1:
+        return mesh_utils.create_device_mesh(shape, topology.devices, allow_split_physical_axes=True)
+    if shape[0] % topology.granules:
+        raise UserError(
+            f"mesh.replica = {shape[0]} does not share out the {topology.granules} slices of --topology = {topology.name}; "
+            f"accepted is a multiple of {topology.granules}"
+        )
+    inner = (shape[0] // topology.granules, *shape[1:])
+    return mesh_utils.create_hybrid_device_mesh(inner, (topology.granules, 1, 1), topology.devices, allow_split_physical_axes=True)
