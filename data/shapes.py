@@ -90,6 +90,12 @@ def train_scenes(count: int, *, seed: int) -> Iterator[Scene]:
         yield _scene(random, first=_choice(random, SEEN))
 
 
+def train_scene(number: int, *, seed: int) -> Scene:
+    """Scene `number` of an endless row of such scenes, each drawn by itself."""
+    random = np.random.Generator(np.random.Philox(key=[seed, 2], counter=[0, 0, 0, number]))
+    return _scene(random, first=_choice(random, SEEN))
+
+
 def heldout_scenes(count: int, *, seed: int) -> Iterator[Scene]:
     """Scenes whose first group is of a held-out pair, in turn, and whose second is not; all captions differ."""
     random = np.random.Generator(np.random.Philox(key=[seed, 1]))

@@ -1,19 +1,20 @@
-"""A look at every sample of a source: sizes, caption lengths, and what is bad."""
+"""A look at many samples of a source: sizes, caption lengths, and what is bad; in memory that does not grow with their number."""
 
 from __future__ import annotations
 
 import collections
-import concurrent.futures
 import dataclasses
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Sequence
 
-import numpy as np
-
-from .bad import BadSample
+from .bad import Bad, BadSample
 from .decode import image_of
+from .in_order import in_order
 from .source import Source
 from .spec import DecodeSpec
 from .text import text_of
+
+LISTED = 10_000  # bad samples that are kept by name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,39 +32,54 @@ class Seen:
     reason: str | None = None
 
 
-@dataclasses.dataclass(frozen=True)
 class Survey:
-    """What all samples are together."""
+    """What all samples are together. bad: the first 10,000 bad ones, with their place among the samples."""
 
-    seen: tuple[Seen, ...]
+    def __init__(self) -> None:
+        self.samples = self.bad_samples = 0
+        self.suffixes: set[str] = set()
+        self.bad: list[Bad] = []
+        self._bad_by_shard: collections.Counter[tuple[str, str]] = collections.Counter()
+        self._values = {name: collections.Counter[int]() for name in ("width", "height", "words")}
 
-    @property
-    def good(self) -> list[Seen]:
-        """The samples that can be used."""
-        return [sample for sample in self.seen if sample.reason is None]
-
-    @property
-    def bad(self) -> list[Seen]:
-        """The samples that cannot."""
-        return [sample for sample in self.seen if sample.reason is not None]
+    def add(self, seen: Seen) -> None:
+        """One more sample."""
+        self.samples += 1
+        self.suffixes.update(seen.suffixes)
+        if seen.reason is None:
+            for name, values in self._values.items():
+                values[getattr(seen, name)] += 1
+            return
+        self.bad_samples += 1
+        self._bad_by_shard[seen.shard, seen.reason] += 1
+        if len(self.bad) < LISTED:
+            self.bad.append(Bad(seen.number, seen.shard, seen.key, seen.reason))
 
     @property
     def bad_by_shard(self) -> dict[tuple[str, str], int]:
         """(shard, reason) -> samples, most first."""
-        return dict(collections.Counter((sample.shard, str(sample.reason)) for sample in self.bad).most_common())
+        return dict(self._bad_by_shard.most_common())
 
     def quantiles(self, name: str) -> dict[str, float]:
         """`NAME_min`, `NAME_median`, `NAME_max` of the good samples' `width`, `height` or `words`; empty where there is none."""
-        values = [getattr(sample, name) for sample in self.good]
+        values = sorted(self._values[name].items())
         if not values:
             return {}
-        return {f"{name}_{which}": float(np.quantile(values, share)) for which, share in (("min", 0), ("median", 0.5), ("max", 1))}
+        reached = itertools.accumulate(count for _, count in values)
+        median = next(value for (value, _), samples in zip(values, reached) if 2 * samples >= self.samples - self.bad_samples)
+        return {f"{name}_min": values[0][0], f"{name}_median": median, f"{name}_max": values[-1][0]}
 
 
 def survey(
-    source: Source, numbers: Iterable[int], *, text_key: str, decode: DecodeSpec, threads: int, done: Callable[[], object] = lambda: None
+    source: Source,
+    numbers: Sequence[int],
+    *,
+    text_key: str,
+    decode: DecodeSpec,
+    threads: int,
+    each: Callable[[Seen], object] = lambda seen: None,
 ) -> Survey:
-    """Reads and decodes the samples `numbers`; `done` is called after each. Raises OSError where one cannot be read."""
+    """Reads and decodes the samples `numbers`; `each` is called with every one, in order. Raises OSError where one cannot be read."""
 
     def look(number: int) -> Seen:
         raw = source.read(number)
@@ -74,9 +90,8 @@ def survey(
             return dataclasses.replace(found, reason=bad.reason)
         return dataclasses.replace(found, width=image.width, height=image.height, words=len(caption.split()), caption=caption)
 
-    seen = []
-    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        for found in pool.map(look, numbers):
-            seen.append(found)
-            done()
-    return Survey(tuple(seen))
+    result = Survey()
+    for seen in in_order(look, numbers, threads=threads):
+        result.add(seen)
+        each(seen)
+    return result

@@ -7,6 +7,8 @@ import importlib
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import UserError
+
 TOOLS = {
     "index": "list shards and where their samples start, in one manifest",
     "tokenizer": "train a SentencePiece tokenizer on the captions of shards",
@@ -25,8 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Runs the tool that was chosen; what it returns."""
-    return _module(args.tool).run(args)
+    """Runs the tool that was chosen; what it returns. Samples that cannot be read are a UserError: no tool can go on without them."""
+    try:
+        return _module(args.tool).run(args)
+    except OSError as error:
+        raise UserError(f"data {args.tool} stopped: {error}") from error
 
 
 class _Loading(argparse._SubParsersAction):

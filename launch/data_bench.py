@@ -22,13 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `data bench`."""
     add_config(parser)
     parser.add_argument("--samples", metavar="N", type=int, default=2000, help="samples to measure (2,000)")
-    parser.add_argument("--batch-size", metavar="N", type=int, default=64, help="samples a batch of the loader (64)")
+    parser.add_argument("--batch-size", metavar="N", type=int, help="samples a batch of the loader (64, or data.streams)")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Prints and returns samples a second of each stage on one core, and of the loader with `data.threads` and `data.workers`."""
-    if args.samples < 1 or args.batch_size < 1:
-        raise UserError(f"--samples = {args.samples}, --batch-size = {args.batch_size} are not numbers of samples; accepted is 1 or more")
+    for name, number in (("--samples", args.samples), ("--batch-size", args.batch_size)):
+        if number is not None and number < 1:
+            raise UserError(f"{name} = {number} is not a number of samples; accepted is 1 or more")
 
     from ..data.open_sources import open_sources
     from ..data.tokenizers import load_tokenizer
@@ -37,15 +38,27 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     recipe = load_recipe(given_config(args), args.overrides)
     tokenizer = load_tokenizer(recipe.data.tokenizer)
     sources = open_sources(recipe.data)
+    batch_size = chosen_batch_size(args.batch_size, recipe.data, sources)
     result = {
         **stages(recipe, sources=sources, tokenizer=tokenizer, samples=args.samples),
-        "loader": loader(recipe, sources=sources, tokenizer=tokenizer, samples=args.samples, batch_size=args.batch_size),
+        "loader": loader(recipe, sources=sources, tokenizer=tokenizer, samples=args.samples, batch_size=batch_size),
         "threads": recipe.data.threads,
         "workers": recipe.data.workers,
         "cores": os.cpu_count(),
     }
     print_values(result, title="samples a second: stages on one core, then the loader")
     return result
+
+
+def chosen_batch_size(given: int | None, spec: Any, sources: Any) -> int:
+    """--batch-size, or the least multiple of the order's streams from 64 on. UserError where the streams do not divide what was given."""
+    from ..data.orders import kind_of_order
+
+    block = kind_of_order(spec, samples=sum(map(len, sources.values()))) == "block"
+    streams = spec.streams if block else 1
+    if given is not None and given % streams:
+        raise UserError(f"--batch-size = {given} is not divisible by data.streams = {streams}; accepted is a multiple of {streams}")
+    return given or -(-64 // streams) * streams
 
 
 def stages(recipe: Any, *, sources: Any, tokenizer: Any, samples: int) -> dict[str, float]:

@@ -27,13 +27,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise UserError("--out is not given; accepted is the folder to write the shards to")
     if args.samples < 1:
         raise UserError(f"--samples = {args.samples} is not a number of samples; accepted is 1 or more")
+    if not args.name or set(args.name) & set("/\\%"):
+        raise UserError(f"--name = {args.name!r} cannot begin the name of a file; accepted is a name without / and %")
     if args.out.exists():
         raise UserError(f"--out = {args.out} is there already; accepted is a folder that is not")
 
     from ..data.sources.open_source import open_source
     from ..data.write_shards import whole_folder
 
-    source = open_source(args.source, (), setting="KIND:WHERE")
+    source = open_source(args.source, (), setting="KIND:WHERE", places_setting="WHERE")
     with contextlib.ExitStack() as stack:
         try:
             partial = stack.enter_context(whole_folder(args.out))

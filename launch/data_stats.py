@@ -7,20 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from .data_source import add_source, given_source, title
 from .report import print_values
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `data stats`."""
-    parser.add_argument("patterns", nargs="+", metavar="PATTERN", help="shards, with globs and braces")
-    parser.add_argument("--source", default="webdataset", help="the kind of source (webdataset)")
+    add_source(parser)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Prints and returns shards, samples, samples a shard, and the fingerprint."""
-    from ..data.sources.open_source import open_source
-
-    source = open_source(args.source, args.patterns, setting="PATTERN")
+    source = given_source(args)
     counts = np.asarray(source.counts)
     result = {
         "samples": len(source),
@@ -30,5 +28,5 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "samples_per_shard_max": int(counts.max()),
         "fingerprint": source.fingerprint,
     }
-    print_values(result, title=" ".join(args.patterns))
+    print_values(result, title=title(args))
     return result

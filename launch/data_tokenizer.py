@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from ..data.sentence_piece import train_sentencepiece
     from ..data.sources.open_source import open_source
 
-    source = open_source(args.source, args.patterns, setting="PATTERN")
+    source = open_source(args.source, args.patterns, setting="--source", places_setting="PATTERN")
     members = tuple(args.text_key or ("txt",))
     captions, bad = read_captions(source, members, samples=args.samples)
     if not captions:

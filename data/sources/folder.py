@@ -60,7 +60,7 @@ class FolderSource:
         name = str(row[self._column])
         content = (self._folder / name).read_bytes()
         members = members_of({key: value for key, value in row.items() if key != self._column})
-        members[image_suffix(content) or os.path.splitext(name)[1].lstrip(".").lower()] = content
+        members[image_suffix(content) or os.path.splitext(name)[1].lstrip(".").lower()] = content  # its columns named so give way
         return Sample(str(self._folder), name, members)
 
 
@@ -73,17 +73,25 @@ def _table(place: Path, *, setting: str) -> Path:
 
 def _rows(text: str, suffix: str) -> list[dict[str, Any]]:
     if suffix == ".jsonl":
-        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+        rows = [json.loads(line) for line in text.split("\n") if line.strip()]
         if not all(isinstance(row, dict) for row in rows):
             raise ValueError("a line is not a JSON object")
         return rows
-    return list(csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if suffix == ".tsv" else ","))
+    rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter="\t" if suffix == ".tsv" else ","))
+    if longer := [number for number, row in enumerate(rows, start=1) if None in row]:
+        raise ValueError(f"row {longer[0]} has more fields than there are columns: text with a separator in it must be quoted")
+    return rows
 
 
 def _file_column(rows: Sequence[Mapping[str, Any]], where: str) -> str:
     if not rows:
         raise UserError(f"{where} holds no rows; {ACCEPTED}")
-    column = next((name for name in FILE_COLUMNS if all(row.get(name) for row in rows)), None)
+    column = next((name for name in FILE_COLUMNS if all(_is_name(row.get(name)) for row in rows)), None)
     if column is None:
         raise UserError(f"{where} has no column with the name of a file in each row (columns: {', '.join(rows[0])}); {ACCEPTED}")
     return column
+
+
+def _is_name(value: Any) -> bool:
+    """Whether a file can be called so."""
+    return isinstance(value, str) and bool(value) and "\0" not in value

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from ..decode import IMAGES
+
 MAGIC = {b"\xff\xd8\xff": "jpg", b"\x89PNG": "png", b"RIFF": "webp", b"GIF8": "gif", b"BM": "bmp", b"II*\0": "tiff", b"MM\0*": "tiff"}
 TEXT_NAMES = ("txt", "caption", "text")
 
@@ -19,7 +21,8 @@ def members_of(row: Mapping[str, Any]) -> dict[str, bytes]:
     """A row of a table as members: each value under its lower-case name, images also under `jpg`, `png` ... by their content.
 
     Text is UTF-8; a list of texts has a line each; numbers are written out; other values are JSON. Where there is no `txt`, the first of
-    `caption`, `text`, else the only text of the row, is also `txt`. Values that are None are left out.
+    `caption`, `text`, else the only text of the row, is also `txt`. Left out are values that are None, and what bears the name of an image
+    (`jpg`) and is none.
     """
     found: dict[str, bytes] = {}
     texts: list[str] = []
@@ -27,7 +30,7 @@ def members_of(row: Mapping[str, Any]) -> dict[str, bytes]:
         name, content = name.lower(), _image_bytes(value)
         if content is not None and (suffix := image_suffix(content)):
             found.setdefault(suffix, content)
-        elif value is not None:
+        elif value is not None and name not in IMAGES:
             found[name] = _text(value)
             if isinstance(value, (str, bytes)):
                 texts.append(name)
@@ -48,9 +51,9 @@ def _text(value: Any) -> bytes:
     if isinstance(value, bytes):
         return value
     if isinstance(value, (list, tuple)) and all(isinstance(line, (str, bytes)) for line in value):
-        return b"\n".join(_text(line) for line in value)
+        return b"\n".join(b" ".join(_text(line).splitlines()) for line in value)
     if isinstance(value, str):
-        return value.encode()
+        return value.encode(errors="surrogatepass")  # half a surrogate pair: not UTF-8, and so a bad sample where it is the caption
     return json.dumps(value, default=_plain).encode()
 
 

@@ -9,7 +9,7 @@ from ...errors import UserError
 from ..source import Source
 
 KINDS = ("webdataset", "tfds", "parquet", "folder", "shapes")
-ACCEPTED = f"accepted is one of {', '.join(KINDS)}, alone (then data.train says where) or as KIND:WHERE"
+ACCEPTED = f"accepted is one of {', '.join(KINDS)}, alone or as KIND:WHERE"
 
 
 def check_source(source: str, *, setting: str) -> None:
@@ -18,20 +18,20 @@ def check_source(source: str, *, setting: str) -> None:
         raise UserError(f"{setting} = {source!r} is unknown; {ACCEPTED}")
 
 
-def open_source(source: str, patterns: Sequence[str], *, setting: str) -> Source:
+def open_source(source: str, patterns: Sequence[str], *, setting: str, places_setting: str) -> Source:
     """The samples that `source` (`KIND`, or `KIND:WHERE`, where WHERE takes the place of `patterns`) names.
 
-    setting: the recipe path of the part that holds `source` and `train`, such as `data`, for messages. Raises UserError.
+    setting, places_setting: what `source` and `patterns` are called where the user gives them (`data.source`, `data.train`). UserError.
     """
-    check_source(source, setting=f"{setting}.source")
+    check_source(source, setting=setting)
     kind, _, where = source.partition(":")
-    named = f"{setting}.source" if where else f"{setting}.train"
+    named = setting if where else places_setting
     places = (where,) if where else tuple(patterns)
     if kind == "webdataset":
         from ..index import index_shards
 
         return index_shards(places, setting=named)
     if not places:
-        raise UserError(f"{named} is empty; {ACCEPTED}")
+        raise UserError(f"{places_setting} is empty and {setting} = {source!r} does not say where the samples are; {ACCEPTED}")
     module = importlib.import_module(f"{__package__}.{kind}")
     return module.open_places(places, setting=named)

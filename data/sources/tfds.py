@@ -43,7 +43,9 @@ class TfdsSource:
             }
             self._records = builder.as_data_source(split, decoders=images)
             info = builder.info.splits[split]
-        except (ValueError, KeyError, OSError, NotImplementedError, ImportError, AssertionError) as error:
+            if not len(self._records):
+                raise ValueError(f"no records in {split}")
+        except (ValueError, KeyError, OSError, NotImplementedError, ImportError, AssertionError, RuntimeError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(f"{setting} = {place!r} cannot be read as a TFDS data set ({reason}); {ACCEPTED}") from error
         self.counts = np.array(info.shard_lengths, np.int64)
@@ -54,8 +56,12 @@ class TfdsSource:
         return len(self._records)
 
     def read(self, sample: int) -> Sample:
-        """Record number `sample` of the split."""
-        return Sample(self.name, str(sample), members_of(self._records[sample]))
+        """Record number `sample` of the split. Raises OSError where its file is broken."""
+        try:
+            record = self._records[sample]
+        except RuntimeError as error:
+            raise OSError(f"record {sample} of {self.name} cannot be read ({error})") from error
+        return Sample(self.name, str(sample), members_of(record))
 
 
 def _digests(builder: Any) -> list[list[Any]]:

@@ -52,6 +52,7 @@ def test_inspect_lists_bad_samples_by_shard_and_draws(shards, capsys):
     [[shard, reason, count]] = result["bad_by_shard"]
     assert shard.endswith("shard-0000x.tar") and count == 1 and "cannot be decoded" in reason
     assert f"bad: 1 in {shard}" in out
+    assert result["bad_samples"] == [[shard, "a", reason]] and f"bad: a in {shard}: {reason}" in out
     assert sheet.read_bytes().startswith(b"\x89PNG")
 
 
@@ -68,3 +69,45 @@ def test_bench_measures_each_stage_and_the_loader(tiny_config, capsys):
     assert code == 0
     assert all(result[stage] > 0 for stage in ("read", "decode", "augment", "tokenize", "all_stages", "loader"))
     assert result["all_stages"] < min(result[stage] for stage in ("read", "decode", "augment", "tokenize"))
+
+
+def test_bench_takes_a_batch_that_the_streams_divide(tiny_config, capsys):
+    words = ("bench", "--config", tiny_config, "--samples", 96, "--config.data.order=block", "--config.data.streams=96")
+    code, _, err = run(capsys, *words)
+    assert code == 0, err
+    code, _, err = run(capsys, *words, "--batch-size", 64)
+    assert code == 2 and "--batch-size = 64 is not divisible by data.streams = 96" in err
+
+
+def test_a_source_that_says_where_it_is_needs_no_pattern(capsys):
+    for tool in ("inspect", "stats"):
+        code, out, _ = run(capsys, tool, "--source", "shapes:20x16", "--json")
+        assert code == 0 and json.loads(out.splitlines()[-1])["samples"] == 20
+        code, _, err = run(capsys, tool)
+        assert code == 2 and "PATTERN is empty" in err
+        code, _, err = run(capsys, tool, "x.tar", "--source", "shapes:20x16")
+        assert code == 2 and "accepted is one of the two" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("make", "shapes:9x16", "--out", "made", "--name", "../escaped"), "--name = '../escaped' cannot begin the name of a file"),
+        (("make", "shapes:9x16", "--out", "made", "--name", "100%"), "--name = '100%' cannot begin the name of a file"),
+        (("make", "zip:x", "--out", "made"), "KIND:WHERE = 'zip:x' is unknown"),
+        (("inspect", "--source", "shapes:9x16", "--out", "sheet.foo"), "--out = sheet.foo cannot be written; accepted is a .png"),
+        (("stats", "no.tar"), "PATTERN = 'no.tar' matches no file"),
+    ],
+)
+def test_mistakes_are_a_sentence(words, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(capsys, *words)
+    assert code == 2 and sentence in err and not list(tmp_path.iterdir())
+
+
+def test_shards_that_cannot_be_read_are_a_sentence(shards, capsys):
+    manifest = shards.parent / "m.json"
+    assert run(capsys, "index", shards / "*.tar", "--out", manifest)[0] == 0
+    (shards / "shard-00001.tar").unlink()
+    code, _, err = run(capsys, "inspect", manifest)
+    assert code == 2 and "shard-00001.tar" in err and "Traceback" not in err
