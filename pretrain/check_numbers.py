@@ -24,6 +24,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "model.text.norm_eps": (ABOVE_ZERO, math.inf),
     "objective.init_scale": (ABOVE_ZERO, math.inf),
     "objective.max_scale": (ABOVE_ZERO, math.inf),
+    "objective.label_smoothing": (0, 1),
+    "objective.matryoshka.weights[": (0, math.inf),
     "data.mixture.": (0, math.inf),
     "data.caption.sources.": (0, math.inf),
     "data.max_bad_fraction": (0, 1),

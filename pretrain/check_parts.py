@@ -7,7 +7,7 @@ import itertools
 from ..errors import UserError
 from .spec import EvalTaskSpec, Recipe
 
-TERMS = ("captioning", "sigmoid", "softmax")
+TERMS = ("captioning", "sigmoid", "softmax", "unicl")
 METRICS = {  # of each kind of evaluation, without those that say what chance would give
     "loss": ("loss",),
     "retrieval": tuple(f"{way}_{what}" for way in ("i2t", "t2i") for what in ("r1", "r5", "r10", "median_rank")),
@@ -26,16 +26,33 @@ def check_objective(recipe: Recipe) -> None:
             raise UserError(f"objective.terms.{name} = {weight} is out of range; accepted is a number from 0")
     if not any(objective.terms.values()):
         raise UserError(f"objective.terms = {dict(objective.terms)} has no weight above 0; accepted is at least one of {', '.join(TERMS)}")
-    if objective.max_scale is not None and objective.init_scale > objective.max_scale:
+    if objective.scale == "learnt" and objective.max_scale is not None and objective.init_scale > objective.max_scale:
         raise UserError(
             f"objective.init_scale = {objective.init_scale} is above objective.max_scale = {objective.max_scale}; accepted is at most that"
         )
+    _check_matryoshka(recipe)
     if objective.terms.get("captioning") and model.decoder is None:
         raise UserError("objective.terms.captioning needs model.decoder, which is none; accepted is model.decoder.depth = 12, for instance")
     if model.decoder is not None and model.text.pool != "cls":
         raise UserError(f"model.text.pool = {model.text.pool!r} does not go with model.decoder; accepted is cls")
     if model.decoder is not None and model.image.pool != "attentional":
         raise UserError(f"model.image.pool = {model.image.pool!r} does not go with model.decoder; accepted is attentional")
+
+
+def _check_matryoshka(recipe: Recipe) -> None:
+    """Nested widths rise and are below the whole; weights are as many."""
+    nested, embed_dim = recipe.objective.matryoshka, recipe.model.embed_dim
+    rising = all(narrower < wider for narrower, wider in itertools.pairwise((*nested.widths, embed_dim)))
+    if not rising:
+        raise UserError(
+            f"objective.matryoshka.widths = {nested.widths} does not rise below model.embed_dim = {embed_dim}; "
+            f"accepted are rising widths below {embed_dim}"
+        )
+    if nested.weights and len(nested.weights) != len(nested.widths):
+        raise UserError(
+            f"objective.matryoshka.weights = {nested.weights} has another length than objective.matryoshka.widths = {nested.widths}; "
+            f"accepted are {len(nested.widths)} numbers, or none"
+        )
 
 
 def check_text_lengths(recipe: Recipe) -> None:

@@ -5,17 +5,39 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from ..schema import runtime
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MatryoshkaSpec:
+    """Contrastive terms also on the first entries of the embeddings (Kusupati et al., 2022). widths: how many entries, rising; none: off.
+
+    weights: of the widths' losses, beside that of the whole embedding, which counts 1; none: 1 each.
+    """
+
+    widths: tuple[int, ...] = ()
+    weights: tuple[float, ...] = ()
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ObjectiveSpec:
     """Weighted terms. The total loss is the weighted sum.
 
-    terms: name of a registered term -> weight: `softmax`, `sigmoid`, `captioning`.
+    terms: name of a registered term -> weight: `softmax`, `sigmoid`, `unicl`, `captioning`.
     init_scale, max_scale: the logit scale (inverse temperature) at the start, and its upper bound after each step (absent: none).
+    scale: `learnt` (within 1 and max_scale), or `fixed` at init_scale.
     init_bias: the sigmoid term's logit bias at the start.
+    label_smoothing: of `softmax` and `unicl`: this part of each target goes evenly to the whole batch.
+    form: how the pairs of contrastive terms are visited: `gather`, `chunked`, `ring`, or `auto` (see pretrain/objectives/forms.py).
+    chunk: keys in a tile of logits, of the forms chunked and ring; absent: what 16 MiB hold.
     """
 
     terms: Mapping[str, float] = dataclasses.field(default_factory=dict)
     init_scale: float = 1 / 0.07
     max_scale: float | None = 100.0
+    scale: str = "learnt"
     init_bias: float = -10.0
+    label_smoothing: float = 0.0
+    form: str = runtime("auto")
+    chunk: int | None = runtime(None)
+    matryoshka: MatryoshkaSpec = MatryoshkaSpec()

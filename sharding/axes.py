@@ -81,6 +81,24 @@ class Axes:
         """The sum over the devices that share the batch."""
         return lax.psum(x, self.data) if self.data else x
 
+    def max(self, x: jax.Array) -> jax.Array:
+        """The largest over the devices that share the batch; no gradient passes."""
+        x = lax.stop_gradient(x)
+        return lax.pmax(x, self.data) if self.data else x
+
+    def home(self, x: jax.Array) -> jax.Array:
+        """The sum over the devices that share the batch, of rows of the whole batch, [B, ...] on each -> this device's rows, [b, ...]."""
+        return lax.psum_scatter(x, self.data, tiled=True) if self.data else x
+
+    def next(self, x: jax.Array) -> jax.Array:
+        """What the device before this one holds, on a ring of the devices that share the batch."""
+        count = self.count()
+        return lax.ppermute(x, self.data, [(i, (i + 1) % count) for i in range(count)]) if self.data else x
+
+    def count(self) -> int:
+        """How many devices share the batch."""
+        return lax.axis_size(self.data) if self.data else 1
+
     def first_row(self, rows: int) -> jax.Array | int:
         """The place in the global batch of this device's first row, where each device holds `rows`."""
         return lax.axis_index(self.data) * rows if self.data else 0

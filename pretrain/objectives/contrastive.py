@@ -1,31 +1,67 @@
-"""What the contrastive terms share: the logit scale, the products of all pairs, and the rows that find their match."""
+"""What the contrastive terms share: the logit scale, the form, the products of pairs, and which pairs are matches."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Mapping
+from functools import reduce
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from ...errors import UserError
+from ...sharding.axes import Axes
 from ..models.parameters import constant, parameter
+from ..randomness import Randomness
 from ..spec import ModelSpec, ObjectiveSpec
-from .term import Term
+from .forms import PairForm, choose_form
+from .matryoshka import nested
+from .term import Term, TermOutput
+
+Labels = tuple[jax.Array, ...]
 
 
 class Contrastive(Term):
-    """A term on pairs of unit vectors with a learnt scale; `logit_scale` is log s, f32[]."""
+    """A term on pairs of unit vectors with a scale; `logit_scale` is log s, f32[]. Its `pairs` are asked for each of the nested widths."""
 
     needs = ("image_embedding", "text_embedding")
 
     def __init__(self, spec: ObjectiveSpec, *, model: ModelSpec, rngs: nnx.Rngs):
         """Raises UserError where the scale would start outside of the bounds that each step clamps it to."""
         self.logit_scale = parameter(constant(math.log(spec.init_scale)), (), bounds=scale_bounds(spec), rngs=rngs)
+        self.spec = spec
+
+    def __call__(
+        self, needed: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes, random: Randomness | None
+    ) -> TermOutput:
+        """See the class."""
+        images, texts = needed["image_embedding"], needed["text_embedding"]
+        return nested(lambda images, texts: self.pairs(images, texts, batch, axes=axes), images, texts, spec=self.spec.matryoshka)
+
+    def pairs(self, images: jax.Array, texts: jax.Array, batch: Mapping[str, jax.Array], *, axes: Axes) -> TermOutput:
+        """The term on unit vectors f32[b, E] of this device's rows."""
+        raise NotImplementedError
+
+    def scaled(self, images: jax.Array, *, axes: Axes) -> jax.Array:
+        """s z, f32[b, E]: the queries of the pairs."""
+        log_scale = axes.vary(self.logit_scale[...])
+        return jnp.exp(jax.lax.stop_gradient(log_scale) if self.spec.scale == "fixed" else log_scale) * images
+
+    def form(self, keys: jax.Array, *, axes: Axes) -> PairForm:
+        """How this device's rows f32[b, E] meet those of all."""
+        rows, width = keys.shape
+        return choose_form(rows=rows, devices=axes.count(), width=width, form=self.spec.form, chunk=self.spec.chunk)
 
 
 def scale_bounds(spec: ObjectiveSpec) -> tuple[float, float] | None:
-    """The scale stays in [1, max_scale], as in CLIP's and open_clip's training: bounds of log s, None where `max_scale` is absent."""
+    """Bounds of log s, to which each step clamps it; None where `max_scale` is absent.
+
+    A learnt scale stays in [1, max_scale], as in CLIP's and open_clip's training; a fixed one has one value.
+    """
+    if spec.scale == "fixed":
+        return math.log(spec.init_scale), math.log(spec.init_scale)
     if spec.max_scale is None:
         return None
     if spec.max_scale < 1:
@@ -43,7 +79,41 @@ def similarities(queries: jax.Array, keys: jax.Array) -> jax.Array:
     return jnp.einsum("be,ke->bk", queries, keys, precision=jax.lax.Precision.HIGHEST)
 
 
-def finds_match(logits: jax.Array, *, first_row: jax.Array | int) -> jax.Array:
-    """bool[b]: whether a row of f32[b, B] is largest at its own column, first_row + row; a tie and what is no number count against it."""
-    own = jnp.take_along_axis(logits, (first_row + jnp.arange(len(logits)))[:, None], axis=1)
-    return jnp.sum(logits >= own, axis=1) == 1
+def places(rows: int, *, axes: Axes) -> Labels:
+    """Labels that no two samples share: their places in the global batch."""
+    return (axes.vary(axes.first_row(rows) + jnp.arange(rows, dtype=jnp.int32)),)
+
+
+def same(rows: Labels, columns: Labels) -> jax.Array:
+    """bool[b, c]: which rows and columns have the same labels."""
+    return reduce(jnp.logical_and, [row[:, None] == column[None] for row, column in zip(rows, columns)])
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Matches:
+    """The largest logit of b rows among their matches, and among the others, f32[b] each."""
+
+    best: jax.Array
+    best_other: jax.Array
+
+    @staticmethod
+    def nothing(rows: int) -> Matches:
+        """Before any column."""
+        return Matches(best=jnp.full(rows, -jnp.inf), best_other=jnp.full(rows, -jnp.inf))
+
+    def met(self, logits: jax.Array, match: jax.Array) -> Matches:
+        """After the columns of f32[b, c], of which bool[b, c] are matches."""
+        return Matches(
+            best=jnp.maximum(self.best, jnp.where(match, logits, -jnp.inf).max(1)),
+            best_other=jnp.maximum(self.best_other, jnp.where(match, -jnp.inf, logits).max(1)),
+        )
+
+    def right(self) -> jax.Array:
+        """bool[b]: whether a match is the largest of its row; a tie and what is no number count against it."""
+        return self.best > self.best_other
+
+
+def mean_of_batch(values: jax.Array, *, axes: Axes) -> jax.Array:
+    """The mean over the rows of all devices, f32[b] -> f32[]."""
+    return axes.sum(values.astype(jnp.float32).sum()) / (len(values) * axes.count())

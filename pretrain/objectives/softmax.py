@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from ...sharding.axes import Axes
-from ..randomness import Randomness
-from .contrastive import Contrastive, finds_match, similarities
+from .contrastive import Contrastive, Labels, mean_of_batch, places
+from .forms_softmax import cross_entropies
 from .term import TermOutput, register
 
 
@@ -25,19 +25,29 @@ class Softmax(Contrastive):
                 z3   .  .  1  .
                 z4   .  .  .  1
 
-    `logit_scale` is log s. Each device holds b rows: memory O(b B) floats, communication one all-gather of both embeddings, 2 B E floats.
+    With label smoothing e (Jia et al., 2021, ALIGN, section 5.1) a 1 is 1 - e + e/B and a dot e/B; the even part, e/B^2 sum_ij l_ij, is e s
+    times the product of the mean embeddings, and costs nothing.
+
+    `logit_scale` is log s. One product z t^T serves both ways: the sums of the columns are put together over devices. A device holds
+    b = B/n rows; c keys are in a tile. Floats of memory beside the embeddings, and floats that a device sends in value and gradient:
+
+        form      memory                        communication
+        gather    3 b B + 2 B E                 all-gather B E, max and sums 4 B, reduce-scatter B E
+        chunked   3 b c + 2 B E                 the same
+        ring      3 b c + 6 b E                 n ppermutes each way: 3 B E + 6 B, while the products are computed
     """
 
-    def __call__(
-        self, needed: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes, random: Randomness | None
-    ) -> TermOutput:
+    def pairs(self, images: jax.Array, texts: jax.Array, batch: Mapping[str, jax.Array], *, axes: Axes) -> TermOutput:
         """See the class."""
-        images, texts = needed["image_embedding"], needed["text_embedding"]
-        scale = jnp.exp(self.logit_scale[...])
-        matches = scale * jnp.sum(images * texts, axis=-1)
-        by_image = similarities(scale * images, axes.all(texts))
-        by_text = similarities(scale * texts, axes.all(images))
-        rows = jax.nn.logsumexp(by_image, axis=-1) + jax.nn.logsumexp(by_text, axis=-1) - 2 * matches
-        batch_size = axes.sum(jnp.float32(len(images)))
-        correct = finds_match(by_image, first_row=axes.first_row(len(images))).astype(jnp.float32)
-        return TermOutput(loss=axes.sum(rows.sum()) / (2 * batch_size), metrics={"i2t_accuracy": axes.sum(correct.sum()) / batch_size})
+        queries, smoothing = self.scaled(images, axes=axes), self.spec.label_smoothing
+        labels = self.labels(batch, rows=len(images), axes=axes)
+        losses, right = cross_entropies(queries, axes.vary(texts), labels, smoothing, self.form(texts, axes=axes), axes)
+        loss = mean_of_batch(losses, axes=axes)
+        if smoothing:
+            batch_size = len(images) * axes.count()
+            loss -= smoothing * jnp.sum(axes.sum(queries.sum(0)) * axes.sum(texts.sum(0))) / batch_size**2
+        return TermOutput(loss=loss, metrics={"i2t_accuracy": mean_of_batch(right, axes=axes)})
+
+    def labels(self, batch: Mapping[str, jax.Array], *, rows: int, axes: Axes) -> Labels:
+        """Which pairs are matches: those of one sample."""
+        return places(rows, axes=axes)

@@ -1,0 +1,205 @@
+"""Every term in every form on every mesh equals its definition: the same float32 embeddings, the paper's formula dense in float64.
+
+A term is one entry of CASES: what it reads, its settings, and its definition.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from diptych.pretrain.objectives.objective import Objective
+from diptych.pretrain.spec import ModelSpec, ObjectiveSpec, TextTowerSpec
+from diptych.pretrain.spec_objective import MatryoshkaSpec
+from diptych.sharding.axes import mesh_axes
+from diptych.sharding.layouts import batch_layout
+from diptych.sharding.mesh import make_mesh
+from diptych.sharding.spec import MeshSpec
+
+P = jax.P
+MESHES = [(1, 1, 1), (8, 1, 1), (2, 4, 1), (1, 4, 2), (2, 2, 2)]
+FORMS = ("gather", "chunked", "ring")
+SCALES = (1 / 0.07, 100.0)
+B, E, T, D, V = 48, 24, 6, 8, 24
+CHUNK = 5  # leaves a rest, of the 6 rows of a device as of the 48 of all
+EOS = 23
+MODEL = ModelSpec(text=TextTowerSpec(eos_id=EOS), embed_dim=E)
+
+
+def log_softmax(logits, axis):
+    return logits - jax.nn.logsumexp(logits, axis=axis, keepdims=True)
+
+
+def infonce(images, texts, scale, targets):
+    """targets f[B, B]: rows and columns sum to one."""
+    logits = scale * images @ texts.T
+    return -(targets * (log_softmax(logits, 1) + log_softmax(logits, 0))).sum() / (2 * len(images))
+
+
+def softmax(named, params, batch, smoothing=0.0):
+    size = len(named["image_embedding"])
+    targets = (1 - smoothing) * jnp.eye(size) + smoothing / size
+    return infonce(named["image_embedding"], named["text_embedding"], jnp.exp(params["logit_scale"]), targets)
+
+
+def sigmoid(named, params, batch):
+    logits = jnp.exp(params["logit_scale"]) * named["image_embedding"] @ named["text_embedding"].T + params["logit_bias"]
+    labels = 2 * jnp.eye(len(logits)) - 1
+    return jnp.logaddexp(0.0, -labels * logits).sum() / len(logits)
+
+
+def unicl(named, params, batch, with_labels):
+    texts = [str(row) for row in batch["text"]]
+    keys = [int(label) if label >= 0 else text for label, text in zip(batch["label"], texts)] if with_labels else texts
+    match = jnp.array([[a == b for b in keys] for a in keys], float)
+    return infonce(named["image_embedding"], named["text_embedding"], jnp.exp(params["logit_scale"]), match / match.sum(1, keepdims=True))
+
+
+def matryoshka(named, params, batch, widths, weights, term):
+    cut = lambda z, m: z[:, :m] / jnp.linalg.norm(z[:, :m], axis=1, keepdims=True)  # noqa: E731
+    parts = [({name: cut(z, m) for name, z in named.items()}, weight) for m, weight in zip(widths, weights)]
+    return term(named, params, batch) + sum(weight * term(part, params, batch) for part, weight in parts)
+
+
+def captioning(named, params, batch):
+    log_p = log_softmax(named["hidden"][:, :-1] @ named["unembedding"], -1)
+    labels = batch["text"][:, 1:]
+    ends = np.array([list(row).index(EOS) for row in batch["text"]])
+    valid = np.arange(T - 1)[None] < ends[:, None]
+    return -(valid * jnp.take_along_axis(log_p, labels[..., None], -1)[..., 0]).sum() / valid.sum()
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One term. definition: (outputs it reads, its parameters, batch), all float64 -> loss. reads: names in `outputs` below.
+
+    settings: of ObjectiveSpec. batch: keys beside `text` and `slot`. scales: that `logit_scale` takes; none: it has no such parameter.
+    """
+
+    term: str
+    definition: Callable[[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]], Any]
+    reads: tuple[str, ...] = ("image_embedding", "text_embedding")
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    batch: tuple[str, ...] = ()
+    forms: tuple[str, ...] = FORMS
+    meshes: tuple[tuple[int, int, int], ...] = tuple(MESHES)
+    scales: tuple[float, ...] = SCALES
+
+
+TWO = ((1, 1, 1), (2, 2, 2))
+CASES = {
+    "softmax": Case("softmax", softmax),
+    "softmax_smoothed": Case("softmax", partial(softmax, smoothing=0.1), settings={"label_smoothing": 0.1}, forms=("ring",), meshes=TWO),
+    "sigmoid": Case("sigmoid", sigmoid, settings={"init_bias": -3.0}),
+    "unicl": Case("unicl", partial(unicl, with_labels=True), batch=("label",)),
+    "unicl_of_texts": Case("unicl", partial(unicl, with_labels=False), forms=("chunked",), meshes=TWO),
+    "matryoshka": Case(
+        "softmax",
+        partial(matryoshka, widths=(4, 12), weights=(1.0, 0.5), term=softmax),
+        settings={"matryoshka": MatryoshkaSpec(widths=(4, 12), weights=(1.0, 0.5))},
+        forms=("chunked",),
+        meshes=TWO,
+    ),
+    "captioning": Case("captioning", captioning, reads=("hidden", "unembedding"), forms=("auto",), scales=()),
+}
+GRID = [(name, form, sizes) for name, case in CASES.items() for form in case.forms for sizes in case.meshes]
+
+
+def unit(x):
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    rng = np.random.default_rng(0)
+    text = rng.integers(1, 20, (B, T)).astype(np.int32)
+    for row, end in zip(text, rng.integers(1, T, B)):
+        row[end], row[end + 1 :] = EOS, 0
+    text[[7, 30, 41]] = text[3]  # the same caption on several devices
+    label = np.where(rng.random(B) < 0.5, rng.integers(0, 5, B), -1).astype(np.int32)
+    return {"text": text, "slot": np.arange(B, dtype=np.int32), "label": label}
+
+
+@pytest.fixture(scope="module")
+def outputs():
+    """What models give, float32; each text is somewhat like its image."""
+    rng = np.random.default_rng(1)
+    images = unit(rng.normal(size=(B, E)))
+    named = {
+        "image_embedding": images,
+        "text_embedding": unit(images + 0.3 * rng.normal(size=(B, E))),
+        "hidden": rng.normal(size=(B, T, D)),
+        "unembedding": rng.normal(size=(D, V)),
+    }
+    return {name: value.astype(np.float32) for name, value in named.items()}
+
+
+def layouts(named, rows, axes):
+    return {name: P(None, axes.tensor) if name == "unembedding" else rows for name in named}
+
+
+def term_on_mesh(case, form, sizes):
+    """Loss and gradients of (outputs, parameters), jitted on a mesh: takes float32 arrays of the host."""
+    spec = ObjectiveSpec(terms={case.term: 1.0}, form=form, chunk=CHUNK, **case.settings)
+    graph, state = nnx.split(Objective(spec, model=MODEL, rngs=nnx.Rngs(0)))
+    mesh = make_mesh(MeshSpec(replica=sizes[0], fsdp=sizes[1], tensor=sizes[2]))
+    axes, rows = mesh_axes(mesh), batch_layout(mesh)
+
+    def local(named, params, batch):
+        module = nnx.merge(graph, axes.vary({"terms": {case.term: params}}))
+        return module(axes.vary(named), batch, axes=axes).loss
+
+    specs = ({name: layouts(case.reads, rows, axes)[name] for name in case.reads}, P(), rows)
+    compiled = jax.jit(jax.value_and_grad(jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=P()), argnums=(0, 1)))
+
+    def run(named, params, batch):
+        with jax.set_mesh(mesh):
+            place = lambda tree, layout: jax.device_put(tree, jax.NamedSharding(mesh, layout))  # noqa: E731
+            placed = {name: place(value, specs[0][name]) for name, value in named.items()}
+            return jax.device_get(compiled(placed, place(params, P()), place(batch, rows)))
+
+    return run, nnx.as_pure(state).get("terms", {}).get(case.term, {})
+
+
+def dense(case, named, params, batch):
+    """The same from the definition, in float64."""
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda x: jnp.asarray(np.asarray(x), jnp.float64), (named, params))
+        definition = jax.jit(jax.value_and_grad(lambda named, params: case.definition(named, params, batch), argnums=(0, 1)))
+        return jax.device_get(definition(*wide))
+
+
+@pytest.fixture(scope="module")
+def defined():
+    """`dense`, once for each case and scale, whatever the form and the mesh."""
+    found = {}
+
+    def make(name, scale, *given):
+        if (name, scale) not in found:
+            found[name, scale] = dense(CASES[name], *given)
+        return found[name, scale]
+
+    return make
+
+
+@pytest.mark.parametrize(("name", "form", "sizes"), GRID, ids=lambda value: str(value).replace(" ", ""))
+def test_loss_and_gradients_are_the_definition_in_float64(outputs, batch, defined, name, form, sizes):
+    case = CASES[name]
+    named = {key: outputs[key] for key in case.reads}
+    given = {key: batch[key] for key in ("text", "slot", *case.batch)}
+    run, params = term_on_mesh(case, form, sizes)
+    for scale in case.scales or (None,):
+        if scale is not None:
+            params = params | {"logit_scale": np.float32(np.log(scale))}
+        loss, gradients = run(named, params, given)
+        expected, definition = defined(name, scale, named, params, given)
+        np.testing.assert_allclose(loss, expected, rtol=1e-5)
+        for path, gradient in jax.tree.leaves_with_path(definition):
+            found = dict(jax.tree.leaves_with_path(gradients))[path]
+            assert np.abs(found - gradient).max() <= 1e-5 * np.abs(gradient).max(), (path, scale)
