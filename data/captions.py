@@ -17,6 +17,8 @@ from .sample import Sample
 from .spec import CaptionSpec, DataSpec
 from .text import text_of
 
+MAX_LETTERS = 1 << 16  # of a text: 100 times what a row of tokens holds; a page that was taken for a caption would be mended whole
+
 
 @dataclasses.dataclass(frozen=True)
 class Captions:
@@ -45,11 +47,14 @@ def is_random(spec: CaptionSpec) -> bool:
 
 
 def captions_of(sample: Sample, spec: DataSpec) -> Captions:
-    """All that the caption may be. A text that is absent or blank gives its share to the others. Raises BadSample where all are absent."""
+    """All that the caption may be. A text that is absent, blank or too long gives its share to the others.
+
+    Raises BadSample where all are absent or too long.
+    """
     texts, weights, missing = [], [], []
     for member, weight in caption_members(spec).items():
         try:
-            text = text_of(sample, member)
+            text = _bounded(text_of(sample, member), member)
         except BadSample as bad:
             missing.append(bad.reason)
             continue
@@ -77,6 +82,12 @@ def choose(captions: Captions, spec: CaptionSpec, random: np.random.Generator | 
     if spec.templates:
         caption = spec.templates[int(template * len(spec.templates))].replace("{}", caption)
     return CLEANINGS[spec.clean](caption)
+
+
+def _bounded(text: str, member: str) -> str:
+    if len(text) > MAX_LETTERS:
+        raise BadSample(f"{member} has more than {MAX_LETTERS} letters")
+    return text
 
 
 def _lines(text: str, which: str) -> tuple[str, ...]:
