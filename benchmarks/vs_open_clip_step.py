@@ -95,7 +95,7 @@ def diptych_steps(data: str) -> Iterator[None]:
             step = jax.jit(make_step(run.learner, run.optimizer), donate_argnums=0)
             while True:
                 state, metrics = step(state, next(feed))
-                feed.prefetch()
+                feed.prefetch(metrics)
                 jax.block_until_ready(metrics)
                 yield
 

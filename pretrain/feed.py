@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import numpy as np
 
 from ..data.lengths import TextLengths
 from ..sharding.layouts import batch_layout
+from .idle import Idle
 
 HostBatch = Mapping[str, np.ndarray]
 
@@ -32,7 +32,7 @@ def local_slots(mesh: jax.sharding.Mesh, batch_size: int) -> np.ndarray:
 
 
 class Feed:
-    """Iterates over global batches. waited: time in seconds that the loop stood still for data. given: batches that the loop has taken."""
+    """Iterates over global batches. given: batches that the loop has taken."""
 
     def __init__(
         self,
@@ -48,7 +48,8 @@ class Feed:
         self._sharding = jax.NamedSharding(mesh, batch_layout(mesh))
         # Arrays of a CPU device may be the host's own memory, which is then not used again
         self._copies = mesh.devices.flat[0].platform != "cpu"
-        self.waited, self.given = 0.0, 0
+        self.given = 0
+        self._idle = Idle()
         self._ahead: dict[str, jax.Array] | None = None
         self._sent: tuple[HostBatch, dict[str, jax.Array]] | None = None
 
@@ -58,15 +59,20 @@ class Feed:
         self.given += 1
         return ready
 
-    def prefetch(self) -> None:
-        """Brings the next batch to the devices; to be called after a step is dispatched, so that the copy runs beside it."""
+    @property
+    def waited(self) -> float:
+        """Seconds in which the devices stood idle for data: a batch that comes while they still work costs nothing."""
+        return self._idle.seconds
+
+    def prefetch(self, results: Any) -> None:
+        """Brings the next batch to the devices; to be called after a step is dispatched, with its `results`, so that it runs beside it."""
+        self._idle.busy(results)
         self._ahead = self._fetch()
 
     def _fetch(self) -> dict[str, jax.Array]:
         self._recycle()
-        start = time.perf_counter()
-        batch = next(self._stream)
-        self.waited += time.perf_counter() - start
+        with self._idle.waiting():
+            batch = next(self._stream)
         rows = {name: value for name, value in batch.items() if name != "bad"}  # counted on the host: see BadTotal
         if self._lengths is not None:
             rows["text"] = np.ascontiguousarray(batch["text"][:, : self._largest(self._lengths.of(batch["text"]))])
@@ -78,6 +84,7 @@ class Feed:
         """Gives the memory of the last batch back when the devices have it."""
         if self._sent is not None:
             batch, placed = self._sent
+            self._sent = None  # the next fetch may fail before there is another
             jax.block_until_ready(placed)
             self._stream.recycle(batch)
 

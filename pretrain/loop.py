@@ -60,7 +60,7 @@ def run_loop(
                 state, metrics = train_step(state, next(feed))
             tracer.after(step, metrics)
             if step < total:
-                feed.prefetch()
+                feed.prefetch(metrics)
             jax.block_until_ready(before)  # at most two steps are under way
             if step == first + 1:
                 jax.block_until_ready(metrics)

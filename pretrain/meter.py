@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from ..sharding.flops import count_flops
 from ..sharding.hardware import peak_tflops
 from .feed import Feed
+from .frozen import join, split
 from .learner import make_learner
 from .step import batch_shapes
 
@@ -24,7 +25,7 @@ STEP = jax.ShapeDtypeStruct((), jnp.int32)
 
 
 class Meter:
-    """Rates since the last reading: samples/s, share of time waiting for data, utilisation of the devices."""
+    """Rates since the last reading: samples/s, share of time in which the devices wait for data, utilisation of the devices."""
 
     def __init__(self, run: Run, feed: Feed):
         self._feed, self._batch_size = feed, run.recipe.train.batch_size
@@ -65,7 +66,12 @@ class Meter:
 
 
 def step_flops(run: Run) -> int:
-    """Model FLOPs of a step: matrix products of the loss and its gradient by the dense definition, nothing rematerialised."""
+    """Model FLOPs of a step: matrix products of the loss and its gradient, of what is trained, by the dense definition, none rematerialised."""
     recipe = dataclasses.replace(run.recipe, train=dataclasses.replace(run.recipe.train, remat="none"))
     learner = make_learner(recipe, run.mesh)
-    return count_flops(jax.value_and_grad(learner.dense_loss, has_aux=True), learner.shapes, batch_shapes(run.recipe, run.mesh), STEP)
+    trained, frozen = split(learner.shapes, learner.trained)
+
+    def gradient(trained: Any, frozen: Any, *given: Any) -> Any:
+        return jax.grad(lambda trained: learner.dense_loss(join(trained, frozen), *given), has_aux=True)(trained)
+
+    return count_flops(gradient, trained, frozen, batch_shapes(run.recipe, run.mesh), STEP)

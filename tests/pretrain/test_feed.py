@@ -1,5 +1,8 @@
 """From host batches to devices: what a step gets, what stays on the host, and whose memory it is."""
 
+import threading
+import time
+
 import jax
 import numpy as np
 import pytest
@@ -39,7 +42,7 @@ def test_a_batch_made_ahead_is_given_later(mesh):
     feed = Feed(stream, mesh, batch_size=ROWS)
     first = next(feed)
     assert first.keys() == {"text", "slot"} and first["text"].shape == (ROWS, LENGTH)
-    feed.prefetch()
+    feed.prefetch(first)
     assert (stream.made, feed.given) == (2, 1)
     assert np.array_equal(np.asarray(next(feed)["text"])[0, :2], [7, 1])
     assert (stream.made, feed.given) == (2, 2)
@@ -61,10 +64,82 @@ def test_memory_of_a_cpu_device_is_not_used_again(mesh):
     assert not stream.recycled
 
 
-def test_memory_is_used_again_once_devices_have_copied_it(mesh):
+class Copied:
+    """An array that its device has after 50 ms."""
+
+    def __init__(self):
+        self._end = time.perf_counter() + 0.05
+
+    @property
+    def ready(self):
+        return time.perf_counter() >= self._end
+
+    def block_until_ready(self):
+        time.sleep(max(0.0, self._end - time.perf_counter()))
+        return self
+
+
+def copying(feed, monkeypatch):
+    """The arrays that such a feed sends, in order."""
+    sent = []
+    monkeypatch.setattr(feed, "_copies", True)
+    monkeypatch.setattr(feed, "_place", lambda rows: sent.append(Copied()) or sent[-1])
+    return sent
+
+
+def test_memory_is_used_again_once_devices_have_copied_it(mesh, monkeypatch):
     stream = Counting()
     feed = Feed(stream, mesh, batch_size=ROWS)
-    feed._copies = True
+    sent, recycle = copying(feed, monkeypatch), stream.recycle
+
+    def checked(batch):
+        assert sent and all(array.ready for array in sent)
+        recycle(batch)
+
+    stream.recycle = checked
     for _ in range(3):
         next(feed)
     assert stream.recycled == [0, 1]
+
+
+def test_memory_is_given_back_once_though_a_fetch_fails(mesh, monkeypatch):
+    stream = Counting()
+    feed = Feed(stream, mesh, batch_size=ROWS)
+    copying(feed, monkeypatch)
+    next(feed)
+    monkeypatch.setattr(Counting, "__next__", lambda self: 1 // 0)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            next(feed)
+    assert stream.recycled == [0]
+
+
+class Slow(Counting):
+    """Each batch takes 0.2 s to make."""
+
+    def __next__(self):
+        time.sleep(0.2)
+        return super().__next__()
+
+
+class Step:
+    """What a step gives, ready after some seconds."""
+
+    def __init__(self, seconds):
+        self._done = threading.Event()
+        threading.Timer(seconds, self._done.set).start()
+
+    def block_until_ready(self):
+        self._done.wait()
+        return self
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.1, 1.5])
+def test_a_wait_counts_while_the_devices_are_idle(mesh, seconds):
+    feed = Feed(Slow(), mesh, batch_size=ROWS)
+    next(feed)
+    assert (before := feed.waited) > 0.15  # nothing was dispatched
+    start = time.perf_counter()
+    feed.prefetch([Step(seconds)])
+    most = max(0.0, time.perf_counter() - start - seconds)
+    assert max(0.0, most - 0.15) <= feed.waited - before <= most + 0.01
