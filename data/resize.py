@@ -22,10 +22,15 @@ def resize(picture: Picture, size: tuple[int, int], *, interpolation: str = "bic
     """
     if size_of(picture) == size:
         return picture
+    check_target(picture, size)
+    return _cykooz(picture, size, interpolation) if resizer == "cykooz" else to_image(picture).resize(size, FILTERS[interpolation])
+
+
+def check_target(picture: Picture, size: tuple[int, int]) -> None:
+    """Raises BadSample where the picture at `size` (width, height) would have more than 2^26 pixels."""
     if size[0] * size[1] > MAX_PIXELS:
         width, height = size_of(picture)
         raise BadSample(f"image of {width} x {height} pixels is too elongated")
-    return _cykooz(picture, size, interpolation) if resizer == "cykooz" else to_image(picture).resize(size, FILTERS[interpolation])
 
 
 def _cykooz(picture: Picture, size: tuple[int, int], interpolation: str) -> np.ndarray:

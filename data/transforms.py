@@ -12,6 +12,7 @@ from .image_presets import preprocessing
 from .image_sizes import largest_side
 from .picture import Picture, crop, mirror, size_of, to_image
 from .randaugment import rand_augment
+from .resize import check_target
 from .resize import resize as resized
 from .spec import AugmentSpec, DataSpec
 
@@ -30,15 +31,18 @@ def evaluation(
     `shortest`: the shorter side becomes `resize_size`, the longer int(resize_size * long / short). `squash`: both become `resize_size`.
     Antialiased. Raises BadSample for images so long that this would not fit in memory.
     """
-    target = resize_size or size
-    if resize == "squash":
-        width = height = target
-    else:
-        short = min(size_of(image))
-        width, height = (target if side == short else int(target * side / short) for side in size_of(image))
+    width, height = _before_the_crop(image, resize_size or size, resize)
     image = resized(image, (width, height), interpolation=interpolation, resizer=resizer)
     left, top = round((width - size) / 2), round((height - size) / 2)
     return crop(image, (left, top, left + size, top + size)) if (width, height) != (size, size) else image
+
+
+def _before_the_crop(image: Picture, target: int, resize: str) -> tuple[int, int]:
+    if resize == "squash":
+        return target, target
+    short = min(size_of(image))
+    width, height = (target if side == short else int(target * side / short) for side in size_of(image))
+    return width, height
 
 
 def evaluated(image: Picture, spec: DataSpec) -> Picture:
@@ -60,15 +64,23 @@ def by_reference(spec: DataSpec) -> DataSpec:
 
 
 def prepare(image: Picture, spec: DataSpec) -> Picture:
-    """The part of the training transform that is the same each time: what may be cached."""
+    """The part of the training transform that is the same each time: what may be cached.
+
+    Raises BadSample for an image of which the other part could not be made, at the largest size of the schedule.
+    """
     if spec.resize_first:
         found = preprocessing(spec)
         image = evaluation(
             image, size=spec.resize_first, resize=found.resize, interpolation=found.interpolation, resizer=spec.decode.resizer
         )
-    if crops(spec.augment) or spec.size_schedule is not None or spec.resize_first == spec.image_size:
+    if crops(spec.augment):
         return image
-    return evaluated(image, spec)
+    if spec.size_schedule is None:
+        return evaluated(image, spec)
+    if spec.size_schedule.sizes:
+        largest = preprocessing(dataclasses.replace(spec, image_size=max(spec.size_schedule.sizes)))
+        check_target(image, _before_the_crop(image, largest.resize_size, largest.resize))
+    return image
 
 
 def crops(augment: AugmentSpec) -> bool:

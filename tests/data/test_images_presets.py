@@ -38,6 +38,13 @@ def test_presets_at_another_size(name):
     assert np.array_equal(seen, WRITTEN_OUT[name](image)), "training without a crop sees what evaluation sees"
 
 
+@pytest.mark.parametrize("first", [21, 30])
+def test_a_preset_keeps_its_margin_where_images_are_resized_first(first):
+    image, spec = noise(80, 60), DataSpec(image_size=21, preset="imagenet", resize_first=first)
+    expected = evaluated(evaluation(image, size=first, resize="shortest", interpolation="bilinear"), spec)
+    assert np.array_equal(prepare(image, spec), expected)
+
+
 @pytest.mark.parametrize(
     ("name", "size", "resize_size"), [("imagenet", 224, 256), ("imagenet", 384, 439), ("align", 289, 346), ("siglip", 384, 384)]
 )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from diptych.data.bad import BadSample
 from diptych.data.image_sizes import largest_side, size_at
 from diptych.data.order import generator
 from diptych.data.patches import fit_patches, patch_grid, to_patches
@@ -106,6 +107,19 @@ def test_a_crop_of_a_sequence_keeps_its_own_aspect():
     row = sized_row(noise(200, 200), spec, generator(0, 0, "augment"), schedule=SEQUENCES, size=30)
     rows, columns = row["patch_yx"].max(axis=0) + 1
     assert (rows, columns) == patch_grid((179, 45), patch_size=8, seq_len=30)
+
+
+@pytest.mark.parametrize("settings", [{}, {"preset": "imagenet"}])
+def test_prepare_judges_by_the_largest_size(settings):
+    spec = DataSpec(image_size=16, size_schedule=SQUARES, **settings)
+    longest = (1 << 26) // (55 if settings else 48) ** 2  # at 48 pixels, which imagenet cuts from 55
+    good, bad = (Image.new("RGB", (length, 1)) for length in (longest * 9 // 10, longest * 11 // 10))
+    for size in SQUARES.sizes:
+        assert sized_row(prepare(good, spec), spec, generator(0, 0, "augment"), schedule=SQUARES, size=size)["image"].shape[0] == size
+    with pytest.raises(BadSample, match="too elongated"):
+        prepare(bad, spec)
+    for other in (dataclasses.replace(spec, size_schedule=SEQUENCES), dataclasses.replace(spec, resize="squash", preset=None)):
+        assert prepare(bad, other) is bad  # these have room for it
 
 
 def test_a_scaled_decode_leaves_twice_of_the_largest():

@@ -52,6 +52,20 @@ def test_augmentation_does_not_ask_threads_or_hosts(jpegs, batches, global_batch
     assert_same(whole, global_batches(jpegs, 5, [range(0, 4), range(4, 8)], **settings))
 
 
+def test_an_image_too_long_for_the_largest_size_is_replaced_and_counted(shards, make_stream):
+    line = io.BytesIO()
+    Image.new("RGB", (30_000, 1)).save(line, "png")
+    patterns = shards(bad={7: {"png": line.getvalue()}})
+    schedule = SizeScheduleSpec(sizes=(16, 64), patch_size=16)
+    stream = make_stream(patterns, size_schedule=schedule, augment=AugmentSpec(), resize_first=None)
+    try:
+        assert {next(stream)["image"].shape[1] for _ in range(10)} == {16, 64}
+        ((shard, reasons),) = stream.bad.take(80).items()
+    finally:
+        stream.close()
+    assert shard.endswith("s-0.tar") and reasons == {"image of 30000 x 1 pixels is too elongated": 2}
+
+
 @pytest.mark.parametrize("schedule", [SizeScheduleSpec(sizes=(16, 32), patch_size=16), SizeScheduleSpec(seq_lens=(4, 9), patch_size=8)])
 def test_sizes_change_alike_on_all_hosts_and_after_a_restart(schedule, jpegs, batches, global_batches, assert_same):
     settings = dict(augment=COLOURS, size_schedule=schedule, max_bad_fraction=1.0)
