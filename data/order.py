@@ -52,7 +52,7 @@ class Order(Protocol):
         """The sample at `position` of the run, 0 <= position."""
 
     def substitutes(self, position: int) -> Iterator[Drawn]:
-        """What may stand in for a bad sample at `position`: others of its source and stream, each once."""
+        """What may stand in for a bad sample at `position`: others of its source, each once, those of its stream first."""
 
     def uses(self, streams: Sequence[int], start: int) -> Iterator[Use]:
         """The shards that `streams` read from position `start` on, in order of first use, endlessly."""
@@ -73,7 +73,7 @@ class Shuffle(Protocol):
         """The sample at a place of a stream."""
 
     def substitutes(self, stream: int, place: int) -> Iterator[int]:
-        """Other samples of the same block, each once, in an order of the place's own."""
+        """Other samples of the same block, each once, in an order of the place's own; where it is small, those of the source after it."""
 
     def blocks(self, stream: int, place: int) -> Iterator[Block]:
         """The blocks of a stream from the one that holds `place` on, endlessly."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..schema import identity
+from .block_order import REVISION
 from .mixture import Segment
 from .orders import kind_of_order
 from .source import Source
@@ -44,7 +45,7 @@ def data_state(
     `samples` were drawn so far in the run, the rest says from what.
     """
     kind = kind_of_order(spec, samples=sum(map(len, sources.values())))
-    changes = identity(spec) | {"order": kind, "context_length": context_length}
+    changes = identity(spec) | {"order": kind if kind == "exact" else [kind, REVISION], "context_length": context_length}
     for name in ("tokenizer", *(("streams", "block_shards") if kind == "exact" else ())):
         del changes[name]
     return {

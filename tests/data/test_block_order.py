@@ -88,6 +88,29 @@ def test_a_small_block_looks_for_substitutes_in_all_of_its_epoch():
     assert sorted(found) == sorted(order(2, order.length + place) for place in range(order.length))
 
 
+def test_a_small_stretch_looks_for_substitutes_in_the_whole_source():
+    counts = np.array([40, 0, 50, 60, 13])
+    order = shuffle(counts)
+    length = order.length
+    for stream, place in ((0, 5), (5, 3 * length + 2)):
+        drawn = order(stream, place)
+        stretch = {order(stream, place - place % length + other) for other in range(length)}
+        found = list(order.substitutes(stream, place))
+        assert {drawn, *found[: length - 1]} == stretch
+        assert sorted([drawn, *found]) == list(range(counts.sum()))
+        assert found == list(order.substitutes(stream, place))
+        assert np.ptp(found[length - 1 : length + 20]) > counts.sum() / 2  # of all shards
+
+
+@pytest.mark.parametrize(("counts", "streams"), [([1000], 512), ([70, 3, 0, 60], 50), ([9], 8), ([64], 64)])
+def test_every_sample_is_seen_some_time(counts, streams):
+    order = shuffle(np.array(counts), streams=streams, block_samples=1000)
+    visits = [order(stream, place) for place in range(50 * order.length) for stream in range(streams)]
+    assert set(visits) == set(range(sum(counts)))
+    epochs = np.array(visits).reshape(50, streams * order.length)
+    assert all(len(set(epoch)) == len(epoch) for epoch in epochs.tolist())
+
+
 def test_it_goes_to_other_processes():
     order = shuffle()
     again = pickle.loads(pickle.dumps(order))

@@ -41,7 +41,8 @@ def test_streams_are_those_of_the_block_order_alone():
 
 def test_sources_of_a_mixture_have_orders_of_their_own():
     spec = DataSpec(mixture={"b": PartSpec(weight=1), "a": PartSpec(weight=1)})
-    drawn = [order_of(spec, b=Counted(500), a=Counted(500))(position) for position in range(1000)]
+    order = order_of(spec, b=Counted(500), a=Counted(500))
+    drawn = [order(position) for position in range(1000)]
     first, second = ([sample for source, sample in drawn if source == number] for number in (0, 1))
     assert sorted(first) == sorted(second) == list(range(500)) and first != second
 

@@ -64,6 +64,14 @@ def test_another_tokenizer_is_refused_by_name(shards, state_of):
         check_state(saved | {"tokenizer": "other"}, saved)
 
 
+def test_a_block_order_of_another_revision_is_refused(shards, state_of, monkeypatch):
+    exact, block = state_of(shards()), state_of(shards(), order="block", streams=4)
+    monkeypatch.setattr("diptych.data.state.REVISION", 1)
+    check_state(exact, state_of(shards()))
+    with pytest.raises(UserError, match="pipeline was"):
+        check_state(block, state_of(shards(), order="block", streams=4))
+
+
 def test_what_changes_nothing_is_not_refused(shards, state_of):
     saved = state_of(shards())
     for changes in ({"order": "exact"}, {"streams": 8}, {"block_shards": 1}, {"workers": 3}):
