@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 from ..data.decode_fast import check_installed
-from ..data.image_presets import PRESETS
-from ..data.spec import AugmentSpec, SizeScheduleSpec
+from ..data.image_presets import PRESETS, preprocessing
+from ..data.resize import MAX_PIXELS
+from ..data.spec import AugmentSpec, DataSpec, SizeScheduleSpec
+from ..data.transforms import crops
 from ..errors import UserError
 from .spec import Recipe
 
 PILLOWS_LIMIT = 178_956_970  # pixels above which Pillow itself refuses to open an image
+LARGEST_SIDE = math.isqrt(MAX_PIXELS)  # of an image that is resized: 8,192
 HIGHEST = (10, 30)  # operations and magnitude of RandAugment
 
 
@@ -22,6 +28,7 @@ def check_images(recipe: Recipe) -> None:
         raise UserError(f"data.decode.max_pixels = {data.decode.max_pixels} is out of range; accepted is 1 to {PILLOWS_LIMIT}")
     if data.preset is not None:
         _check_preset(recipe, data.preset)
+    _check_sides(data)
     if data.size_schedule is not None:
         _check_schedule(data.size_schedule, patch_size=recipe.model.image.patch_size)
 
@@ -36,6 +43,19 @@ def _check_preset(recipe: Recipe, name: str) -> None:
             raise UserError(f"model.image.{setting} = {value} does not go with data.preset = {name}; accepted is {wanted}")
 
 
+def _check_sides(data: DataSpec) -> None:
+    """Images fit in memory, also those that a preset cuts the wanted size from."""
+    sizes = data.size_schedule.sizes if data.size_schedule is not None else ()
+    for setting, side in (
+        ("data.image_size", data.image_size),
+        *(() if data.resize_first is None else [("data.resize_first", data.resize_first)]),
+        *(("data.size_schedule.sizes", size) for size in sizes),
+    ):
+        whole = side if setting == "data.resize_first" else preprocessing(dataclasses.replace(data, image_size=side)).resize_size
+        if whole > LARGEST_SIDE:
+            raise UserError(f"{setting} = {side} is out of range; accepted is 1 to {LARGEST_SIDE * side // whole}")
+
+
 def _check_augment(augment: AugmentSpec) -> None:
     low, high = augment.crop_scale
     if not 0 < low <= high <= 1:
@@ -43,6 +63,11 @@ def _check_augment(augment: AugmentSpec) -> None:
     low, high = augment.crop_ratio
     if not 0 < low <= high < float("inf"):
         raise UserError(f"data.augment.crop_ratio = {(low, high)} is out of range; accepted are two rising numbers above 0")
+    if augment.crop_ratio != (1.0, 1.0) and not crops(augment):
+        raise UserError(
+            f"data.augment.crop_ratio = {augment.crop_ratio} is of a random crop, which data.augment.crop_scale = {augment.crop_scale} "
+            "does not make; accepted is (1.0, 1.0), or a crop_scale below 1"
+        )
     jitter = augment.colour_jitter
     if not all(0 <= strength < float("inf") for strength in jitter) or jitter[3] > 0.5:
         raise UserError(f"data.augment.colour_jitter = {jitter} is out of range; accepted are four numbers from 0, the last up to 0.5")
@@ -72,6 +97,9 @@ def _check_schedule(schedule: SizeScheduleSpec, *, patch_size: int) -> None:
         raise UserError(f"data.size_schedule.sizes = {schedule.sizes} has no multiples of {schedule.patch_size}; accepted are multiples")
     if any(length < 1 for length in schedule.seq_lens):
         raise UserError(f"data.size_schedule.seq_lens = {schedule.seq_lens} is out of range; accepted are numbers above 0")
+    longest = MAX_PIXELS // schedule.patch_size**2
+    if any(length > longest for length in schedule.seq_lens):
+        raise UserError(f"data.size_schedule.seq_lens = {schedule.seq_lens} is out of range; accepted are numbers up to {longest}")
     raise UserError(
         f"data.size_schedule.{'sizes' if schedule.sizes else 'seq_lens'} = {schedule.sizes or schedule.seq_lens} needs an image tower that "
         "takes images of several sizes, which model.image describes none of yet; accepted is data.size_schedule = none"
