@@ -23,6 +23,11 @@ def runtime(default: Any) -> Any:
     return dataclasses.field(default=default, metadata={"runtime": True})
 
 
+def duration(default: Any, *, identity: bool = True) -> Any:
+    """A field of steps, which a recipe may state in samples, epochs or percent too (`pretrain/durations.py`); not `identity`: `runtime`."""
+    return dataclasses.field(default=default, metadata={"runtime": not identity, "duration": True})
+
+
 class FrozenMapping(Mapping[str, V]):
     """A mapping that cannot change: hashable, picklable, in the order of its items. It equals a dict of the same items."""
 

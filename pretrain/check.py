@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import reduce
 from typing import Any
 
@@ -10,6 +9,7 @@ from ..errors import UserError
 from .check_data import check_data
 from .check_images import check_images
 from .check_numbers import check_numbers
+from .check_optimizer import check_optimizer
 from .check_parts import check_eval, check_objective, check_text_lengths
 from .spec import Recipe
 
@@ -30,7 +30,7 @@ CHOICES = {
     "data.decode.backend": ("pillow", "pillow_draft", "simplejpeg"),
     "data.decode.resizer": ("pillow", "cykooz"),
     "data.decode.exif": ("ignore", "rotate"),
-    "optimizer.name": ("adamw",),
+    "optimizer.name": ("adamw", "adafactor", "lion", "muon", "lamb"),
     "optimizer.schedule": ("cosine", "linear", "constant", "rsqrt"),
     "train.dtype": ("float32", "bfloat16"),
     "train.remat": ("none", "dots", "full"),
@@ -42,7 +42,7 @@ def check(recipe: Recipe) -> None:
     _check_choices(recipe)
     check_numbers(recipe)
     _check_model(recipe)
-    _check_optimizer(recipe)
+    check_optimizer(recipe.optimizer)
     _check_mesh(recipe)
     check_data(recipe.data)
     check_images(recipe)
@@ -94,20 +94,6 @@ def _check_model(recipe: Recipe) -> None:
         )
     if min(image.std) <= 0:
         raise UserError(f"model.image.std = {image.std} is out of range; accepted are three numbers above 0")
-
-
-def _check_optimizer(recipe: Recipe) -> None:
-    optimizer = recipe.optimizer
-    warmup, end = optimizer.warmup_steps, optimizer.decay_steps  # a trial run may end within the warm-up; a schedule may not
-    if optimizer.schedule in ("cosine", "linear") and end is not None and warmup > end:
-        raise UserError(f"optimizer.warmup_steps = {warmup} is more than optimizer.decay_steps = {end}; accepted is at most {end}")
-    if not all(0 <= beta < 1 for beta in optimizer.betas):
-        raise UserError(f"optimizer.betas = {optimizer.betas} is out of range; accepted are two numbers from 0 to below 1")
-    for pattern in optimizer.no_decay:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise UserError(f"optimizer.no_decay has {pattern!r} ({error}); accepted are regular expressions") from None
 
 
 def _check_mesh(recipe: Recipe) -> None:

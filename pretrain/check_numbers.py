@@ -15,7 +15,7 @@ LARGEST_SEED = 2**32 - 1  # jax keeps 32 bits of a seed: a larger one would be a
 JUDGED_ELSEWHERE = ("mesh.", "data.text_lengths[", "data.decode.max_pixels", "data.augment.randaugment[", "data.size_schedule.")
 FROM_ZERO = (
     *("seed", "model.text.eos_id", "data.workers", "data.cache_mb"),
-    *("optimizer.warmup_steps", "train.scan_unroll", "eval.every"),
+    *("optimizer.warmup_steps", "optimizer.cooldown_steps", "train.scan_unroll", "eval.every"),
 )
 # Ranges of the other numbers by the beginning of their paths, both ends included; what is not here may have any finite value.
 ABOVE_ZERO, FINITE = math.ulp(0.0), (-math.inf, math.inf)
@@ -37,6 +37,13 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "optimizer.eps": (ABOVE_ZERO, math.inf),
     "optimizer.grad_clip": (ABOVE_ZERO, math.inf),
     "optimizer.weight_decay": (0, math.inf),
+    "optimizer.final_fraction": (0, 1),
+    "optimizer.lr_multipliers": (ABOVE_ZERO, math.inf),
+    "optimizer.decay_multipliers": (0, math.inf),
+    "optimizer.layer_decay": (ABOVE_ZERO, 1),
+    "optimizer.adaptive_clip": (ABOVE_ZERO, math.inf),
+    "optimizer.adafactor.decay": (ABOVE_ZERO, 1),
+    "optimizer.muon.rms": (ABOVE_ZERO, math.inf),
     "log.peak_tflops": (ABOVE_ZERO, math.inf),
 }
 
@@ -61,7 +68,7 @@ def sizes(path: str) -> tuple[int, int]:
 def said(least: float, most: float) -> str:
     """A range in words."""
     if least == ABOVE_ZERO:
-        return "a number above 0"
+        return "a number above 0" if most == math.inf else f"a number above 0, at most {most}"
     return f"a number from {least}" if most == math.inf else f"a number from {least} to {most}"
 
 

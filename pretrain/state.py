@@ -37,14 +37,24 @@ def state_shapes(learner: Learner, optimizer: optax.GradientTransformation) -> T
 
 
 def state_layouts(learner: Learner, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state's tree of `P`: a moment, found by the end of its path, lies as its parameter; everything else is replicated."""
+    """The state's tree of `P`: a moment, found by the end of its path, lies as its parameter; everything else is replicated.
+
+    A mean over dimensions that stay with size 1 (`optimizers/adafactor.py`) lies as its parameter in the others.
+    """
     shapes, layouts = named_leaves(learner.shapes), named_leaves(learner.layouts, is_leaf=is_layout)
 
     def layout(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> P:
         parts = path_name(path).split(".")
         endings = (".".join(parts[start:]) for start in range(len(parts)))
         parameter = next((name for name in endings if name in shapes), None)
-        return layouts[parameter] if parameter and shapes[parameter].shape == leaf.shape else P()
+        return moment_layout(leaf.shape, shapes[parameter].shape, layouts[parameter]) if parameter else P()
 
     opt = jax.tree.map_with_path(layout, jax.eval_shape(optimizer.init, learner.shapes))
     return TrainState(step=P(), params=learner.layouts, opt=opt)  # type: ignore[arg-type]
+
+
+def moment_layout(moment: tuple[int, ...], parameter: tuple[int, ...], layout: P) -> P:
+    """The layout of a moment with the shape of its parameter, but for dimensions of size 1; any other shape is replicated."""
+    if len(moment) != len(parameter) or any(size not in (1, whole) for size, whole in zip(moment, parameter)):
+        return P()
+    return P(*(entry if size == whole else None for size, whole, entry in zip(moment, parameter, layout)))

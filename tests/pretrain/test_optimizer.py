@@ -2,11 +2,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import pytest
 
 from diptych.pretrain.learner import make_learner
-from diptych.pretrain.optimizer import decayed, make_optimizer
-from diptych.pretrain.schedule import learning_rate
+from diptych.pretrain.optimizer import make_optimizer
+from diptych.pretrain.optimizers.groups import decayed
 from diptych.pretrain.spec import OptimizerSpec
 from diptych.sharding.layouts import named_leaves
 from diptych.sharding.mesh import abstract_mesh
@@ -17,21 +16,6 @@ def test_vectors_and_scales_are_not_decayed_though_layers_are_stacked(tiny_recip
     for name, decay in named_leaves(decayed(shapes, OptimizerSpec().no_decay)).items():
         stacked = ".layers." in name
         assert decay == (len(named_leaves(shapes)[name].shape) - stacked >= 2), name
-
-
-@pytest.mark.parametrize(
-    ("schedule", "expected"),
-    [
-        ("cosine", {0: 0.1, 9: 1.0, 10: 1.0, 60: 0.5, 110: 0.0, 500: 0.0}),
-        ("linear", {0: 0.1, 10: 1.0, 35: 0.75, 60: 0.5, 110: 0.0}),
-        ("rsqrt", {0: 0.1, 10: 1.0, 40: 0.5, 1000: 0.1}),
-        ("constant", {0: 0.1, 10: 1.0, 10**6: 1.0}),
-    ],
-)
-def test_schedules(schedule, expected):
-    rate = learning_rate(OptimizerSpec(peak_lr=2.0, schedule=schedule, warmup_steps=10), steps=110)
-    for step, value in expected.items():
-        np.testing.assert_allclose(rate(jnp.int32(step)), 2.0 * value, atol=1e-6)
 
 
 def test_adamw_is_optax_by_hand():

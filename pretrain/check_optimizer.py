@@ -1,0 +1,65 @@
+"""What must hold between the settings of the optimizer and of its schedule."""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import UserError
+from .spec_optimizer import OptimizerSpec
+
+DECAYING = ("cosine", "linear")  # these end by themselves
+DTYPES = ("float32", "bfloat16")
+
+
+def check_optimizer(optimizer: OptimizerSpec) -> None:
+    """Raises UserError for the first setting of `optimizer` that cannot be trained with; its names and numbers are judged elsewhere."""
+    _check_schedule(optimizer)
+    _check_averages(optimizer)
+    if optimizer.moment_dtype is not None and optimizer.moment_dtype not in DTYPES:
+        raise UserError(f"optimizer.moment_dtype = {optimizer.moment_dtype!r} is unknown; accepted is {' or '.join(DTYPES)}, or none")
+    for setting, patterns in (
+        ("no_decay", optimizer.no_decay),
+        ("freeze", optimizer.freeze),
+        ("muon.hidden", optimizer.muon.hidden),
+        ("lr_multipliers", tuple(pattern for pattern, _ in optimizer.lr_multipliers)),
+        ("decay_multipliers", tuple(pattern for pattern, _ in optimizer.decay_multipliers)),
+    ):
+        _check_patterns(f"optimizer.{setting}", patterns)
+
+
+def _check_schedule(optimizer: OptimizerSpec) -> None:
+    warmup, end, cooldown = optimizer.warmup_steps, optimizer.decay_steps, optimizer.cooldown_steps
+    decaying = optimizer.schedule in DECAYING
+    if decaying and cooldown:
+        raise UserError(
+            f"optimizer.cooldown_steps = {cooldown} does not go with optimizer.schedule = {optimizer.schedule}, which ends by itself; "
+            f"accepted is 0"
+        )
+    if optimizer.final_fraction and not decaying and not cooldown:
+        raise UserError(
+            f"optimizer.final_fraction = {optimizer.final_fraction} does not go with optimizer.schedule = {optimizer.schedule} "
+            f"without optimizer.cooldown_steps; accepted is 0"
+        )
+    if (decaying or cooldown) and end is not None and warmup + cooldown > end:  # a trial run may end within the warm-up; a schedule may not
+        said = f"optimizer.warmup_steps = {warmup}" + (f" with optimizer.cooldown_steps = {cooldown}" if cooldown else "")
+        raise UserError(f"{said} is more than optimizer.decay_steps = {end}; accepted is at most {end}")
+
+
+def _check_averages(optimizer: OptimizerSpec) -> None:
+    if not all(0 <= beta < 1 for beta in optimizer.betas):
+        raise UserError(f"optimizer.betas = {optimizer.betas} is out of range; accepted are two numbers from 0 to below 1")
+    for setting, value in (
+        ("adafactor.beta2_cap", optimizer.adafactor.beta2_cap),
+        ("adafactor.momentum", optimizer.adafactor.momentum),
+        ("muon.momentum", optimizer.muon.momentum),
+    ):
+        if not 0 <= value < 1:
+            raise UserError(f"optimizer.{setting} = {value} is out of range; accepted is a number from 0 to below 1")
+
+
+def _check_patterns(setting: str, patterns: tuple[str, ...]) -> None:
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise UserError(f"{setting} has {pattern!r} ({error}); accepted are regular expressions") from None
