@@ -11,6 +11,7 @@ from .check_images import check_images
 from .check_numbers import check_numbers
 from .check_optimizer import check_optimizer
 from .check_parts import check_eval, check_objective, check_text_lengths
+from .check_train import check_train
 from .spec import Recipe
 
 CHOICES = {
@@ -48,6 +49,7 @@ def check(recipe: Recipe) -> None:
     check_images(recipe)
     check_text_lengths(recipe)
     check_objective(recipe)
+    check_train(recipe)
     check_eval(recipe)
 
 

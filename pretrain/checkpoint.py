@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +14,8 @@ from ..data.tokenizers import Tokenizer
 from ..errors import UserError
 from ..sharding.axes import AnyMesh
 from ..sharding.layouts import named_leaves, places
+from .ema import AVERAGED, evaluated, to_evaluate
+from .frozen import kept
 from .learner import Learner
 from .run_folder import CHECKPOINTS, saved_steps
 from .spec import CheckpointSpec
@@ -27,8 +30,8 @@ def targets(shapes: Any, layouts: Any, mesh: AnyMesh) -> Any:
 class SavedCheckpoints:
     """The checkpoints of a run, for reading: nothing on disk is touched, so that a run may go on beside it.
 
-    A checkpoint holds `params` and `optimizer` (with the step), and as one JSON beside them the data's state, the recipe, its hash and the
-    versions. All processes make every call, in the same order.
+    A checkpoint holds `params`, `optimizer` (with the step and what was skipped), `ema` where the run keeps an average, and as one JSON
+    beside them the data's state, the recipe, its hash and the versions. All processes make every call, in the same order.
     """
 
     def __init__(self, workdir: Path):
@@ -52,19 +55,31 @@ class SavedCheckpoints:
 
     def restore(self, step: int, *, shapes: TrainState, layouts: TrainState, mesh: AnyMesh) -> TrainState:
         """The train state on `mesh`, whatever mesh wrote it; UserError names the first leaf that does not fit."""
-        wanted = targets(shapes, layouts, mesh)
-        items = {"params": wanted.params, "optimizer": {"step": wanted.step, "opt": wanted.opt}}
-        saved = self._checkpointer.checkpointables_metadata(step)
-        for name, target in items.items():
-            check_fits(saved.metadata[name], target, what=f"checkpoint {step}, {name}")
+        items = items_of(targets(shapes, layouts, mesh))
+        saved = self._checkpointer.checkpointables_metadata(step).metadata
+        if "ema" in items and "ema" not in saved:
+            raise UserError(f"train.ema_decay is set, and checkpoint {step} has no average of the parameters; accepted is none")
+        if "ema" in saved and "ema" not in items:
+            raise UserError(f"train.ema_decay is none, and checkpoint {step} has an average of the parameters; accepted is its decay")
+        check_items(saved, items, step=step)
         loaded = self._checkpointer.load_checkpointables(step, items)
-        return TrainState(step=loaded["optimizer"]["step"], params=loaded["params"], opt=loaded["optimizer"]["opt"])
+        optimizer = loaded["optimizer"]
+        return TrainState(
+            step=optimizer["step"], params=loaded["params"], opt=optimizer["opt"], skips=optimizer["skips"], ema=loaded.get("ema")
+        )
 
     def restore_params(self, step: int, learner: Learner, mesh: AnyMesh) -> Any:
-        """The parameters alone."""
-        wanted = targets(learner.shapes, learner.layouts, mesh)
-        check_fits(self._checkpointer.checkpointables_metadata(step).metadata["params"], wanted, what=f"checkpoint {step}, params")
-        return self._checkpointer.load_checkpointables(step, {"params": wanted})["params"]
+        """The parameters that the recipe evaluates: themselves, or their average."""
+        params = targets(learner.shapes, learner.layouts, mesh)
+        items = {"params": params}
+        if evaluated(learner.recipe) == AVERAGED:
+            items["ema"] = kept(params, learner.trained)
+        saved = self._checkpointer.checkpointables_metadata(step).metadata
+        if "ema" in items and "ema" not in saved:
+            raise UserError(f"eval.params = ema, and checkpoint {step} has no average of the parameters; accepted is raw")
+        check_items(saved, items, step=step)
+        loaded = self._checkpointer.load_checkpointables(step, items)
+        return to_evaluate(learner.recipe, params=loaded["params"], ema=loaded.get("ema"))
 
     def data(self, step: int) -> dict[str, Any]:
         """The JSON of what was drawn: `data.state.data_state`, with `bad`: `data.bad.BadCounts.state`."""
@@ -83,12 +98,23 @@ class Checkpoints(SavedCheckpoints):
 
     def save(self, step: int, state: TrainState, *, data: dict[str, Any], metadata: dict[str, Any]) -> None:
         """Starts a save; returns when the arrays are copied, so that the next step may donate them. A failure surfaces at the next call."""
-        items = {"params": state.params, "optimizer": {"step": state.step, "opt": state.opt}}
-        self._checkpointer.save_checkpointables_async(step, items, force=True, custom_metadata={**metadata, "data": data})
+        self._checkpointer.save_checkpointables_async(step, items_of(state), force=True, custom_metadata={**metadata, "data": data})
 
     def wait(self) -> None:
         """Returns when every save is on disk."""
         self._checkpointer.wait()
+
+
+def items_of(state: TrainState) -> dict[str, Any]:
+    """The parts of a checkpoint, by name."""
+    items = {"params": state.params, "optimizer": {"step": state.step, "opt": state.opt, "skips": state.skips}}
+    return items if state.ema is None else {**items, "ema": state.ema}
+
+
+def check_items(saved: Mapping[str, Any], items: Mapping[str, Any], *, step: int) -> None:
+    """`check_fits` of each of the items."""
+    for name, wanted in items.items():
+        check_fits(saved[name], wanted, what=f"checkpoint {step}, {name}")
 
 
 def check_fits(saved: Any, wanted: Any, *, what: str) -> None:

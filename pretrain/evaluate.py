@@ -20,6 +20,7 @@ from ..sharding.mesh import make_mesh
 from ..sharding.spec import MeshSpec
 from .check_devices import check_devices
 from .checkpoint import check_same_tokenizer, choose_step, restore_params
+from .ema import RAW, evaluated
 from .encode import Encoders, Params, make_encoders
 from .evaluators.evaluator import Evaluator, Task
 from .evaluators.registry import EVALUATORS
@@ -40,12 +41,14 @@ FOLDER = "eval"
 class Evaluation:
     """The evaluations of one run, made once; `eval/STEP.json` is what it remembers.
 
-    tasks: the settings of `eval.tasks` as plain values: a step that was evaluated with others is evaluated again.
+    tasks: the settings of `eval.tasks` as plain values. kind: `ema` or `raw`, which of the parameters it is given. A step that was
+    evaluated with others is evaluated again.
     """
 
     evaluators: Mapping[str, Evaluator]
     encoders: Encoders
     tasks: Mapping[str, Any]
+    kind: str
     workdir: Path
     job: Job
 
@@ -65,7 +68,7 @@ class Evaluation:
         if jax.process_index() == 0:
             path = self._path(step)
             path.parent.mkdir(exist_ok=True)
-            write_json(path, {"step": step, "metrics": metrics, "tasks": self.tasks})
+            write_json(path, {"step": step, "metrics": metrics, "tasks": self.tasks, "params": self.kind})
 
     def forget_after(self, step: int) -> None:
         """Removes evaluations of later steps than the one that a run resumes from: those steps come again."""
@@ -75,7 +78,8 @@ class Evaluation:
 
     def _read(self, step: int) -> dict[str, float] | None:
         done = read_evaluation(self._path(step))
-        return done["metrics"] if done and done["tasks"] == self.tasks else None
+        same = done is not None and (done["tasks"], done.get("params", RAW)) == (self.tasks, self.kind)  # older runs have no average
+        return done["metrics"] if done and same else None
 
     def _path(self, step: int) -> Path:
         return self.workdir / FOLDER / f"{step}.json"
@@ -102,7 +106,7 @@ def evaluations(workdir: Path) -> list[Path]:
 
 
 def read_evaluation(path: Path) -> dict[str, Any] | None:
-    """`{"step", "metrics", "tasks"}` of an evaluation that was done, else None."""
+    """`{"step", "metrics", "tasks", "params"}` of an evaluation that was done, else None."""
     if not path.is_file():
         return None
     done = json.loads(path.read_text(encoding="utf-8"))
@@ -116,6 +120,7 @@ def make_evaluation(learner: Learner, tokenizer: Tokenizer, *, workdir: Path, jo
         evaluators={name: make_evaluator(name, spec, recipe, tokenizer) for name, spec in recipe.eval.tasks.items()},
         encoders=make_encoders(learner, batch_size=recipe.eval.batch_size),
         tasks={name: to_dict(spec) for name, spec in recipe.eval.tasks.items()},
+        kind=evaluated(recipe),
         workdir=workdir,
         job=job,
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import jax
 
 from ..errors import UserError
-from ..sharding.layouts import path_name
-from .optimizers.names import check_pattern
+from ..sharding.layouts import named_leaves, path_name
+from .optimizers.names import check_pattern, matches
 
 
 def trained(params: Any, freeze: tuple[str, ...]) -> Any:
@@ -17,10 +16,10 @@ def trained(params: Any, freeze: tuple[str, ...]) -> Any:
 
     Raises UserError for a pattern that matches none, and where nothing is left to train.
     """
-    names = [path_name(path) for path, _ in jax.tree.leaves_with_path(params)]
+    names = list(named_leaves(params))
     for pattern in freeze:
         check_pattern(pattern, names, setting="optimizer.freeze")
-    frozen = {name for name in names if any(re.fullmatch(pattern, name) for pattern in freeze)}
+    frozen = {name for name in names if matches(name, freeze)}
     if len(frozen) == len(names):
         raise UserError(f"optimizer.freeze = {freeze} leaves nothing to train; accepted are patterns that leave a parameter")
     return jax.tree.map_with_path(lambda path, _: path_name(path) not in frozen, params)

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import jax
 
 from .bad_total import BadTotal
+from .ema import to_evaluate
 from .feed import Feed
 from .interrupts import Interrupts
 from .meter import Meter
 from .progress import Reporter, reporter
+from .skip import check_skips
 from .state import TrainState
 from .step import make_step
 from .tracer import Tracer
@@ -38,6 +40,7 @@ def run_loop(
     """From `state` to `train.steps`; returns the last training metrics and those of the final evaluation.
 
     Raises Stopped where a stop was asked for: after a step, which is saved, or between two batches of an evaluation, whose step is saved.
+    Raises UserError, and saves nothing, where `train.skip.max_skips` steps in a row were left out.
     """
     recipe, first, total = run.recipe, int(state.step), run.recipe.train.steps
     train_step = jax.jit(make_step(run.learner, run.optimizer), donate_argnums=0)
@@ -62,6 +65,8 @@ def run_loop(
             if step < total:
                 feed.prefetch(metrics)
             jax.block_until_ready(before)  # at most two steps are under way
+            if before:
+                check_skips(recipe.train.skip, before, step=step - 1)
             if step == first + 1:
                 jax.block_until_ready(metrics)
                 meter.restart(1)
@@ -76,6 +81,7 @@ def run_loop(
                 report.report(step, {"loss": float(metrics["loss"])})
             stopping, evaluating = interrupts.requested(), is_due(step, recipe.eval.every)
             if stopping or evaluating or step == total or is_due(step, recipe.checkpoint.every):
+                check_skips(recipe.train.skip, metrics, step=step)
                 save(step, state)
             if stopping:
                 raise interrupts.stopped(step)
@@ -98,7 +104,7 @@ def evaluate_once(run: Run, state: TrainState, *, step: int, writer: Writer, rep
         if interrupts.requested():
             raise interrupts.stopped(step)
 
-    found = run.evaluation(state.params, poll=poll)
+    found = run.evaluation(to_evaluate(run.recipe, params=state.params, ema=state.ema), poll=poll)
     writer.write(step, found)
     run.evaluation.remember(step, found)
     report.evaluated(step, found)

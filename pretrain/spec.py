@@ -94,12 +94,27 @@ class ModelSpec:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SkipSpec:
+    """Steps that change nothing: always those whose gradient's norm is not finite.
+
+    outlier: and those whose norm is more than so many standard deviations above its running mean, 6 for instance; absent: none.
+    window: steps that mean and deviation are of, and that come before any is an outlier.
+    max_skips: so many in a row end the run, which saves nothing more.
+    """
+
+    outlier: float | None = None
+    window: int = 128
+    max_skips: int = runtime(20)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainSpec:
     """batch_size: samples a step, of all devices together. dtype: of the towers' arithmetic (parameters, logits and loss are float32).
 
     accumulate: microbatches whose activations a device holds one after the other; the loss is still that of the whole batch.
     remat: `none`, `dots` (matrix products are kept), or `full` (only the inputs of a layer are kept).
     scan_unroll: layers of a tower that are compiled as straight code; 0: all.
+    ema_decay: of the moving average of the parameters, min(ema_decay, (1 + t) / (10 + t)) at update t; absent: there is none.
     """
 
     batch_size: int = 32768
@@ -108,6 +123,8 @@ class TrainSpec:
     accumulate: int = runtime(1)
     remat: str = runtime("none")
     scan_unroll: int = runtime(1)
+    ema_decay: float | None = None
+    skip: SkipSpec = SkipSpec()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,11 +151,15 @@ class EvalTaskSpec:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvalSpec:
-    """every: steps between evaluations during training; 0: only at the end. metric: `TASK/NAME`, the one number that sweeps compare."""
+    """every: steps between evaluations during training; 0: only at the end. metric: `TASK/NAME`, the one number that sweeps compare.
+
+    params: what is evaluated and exported, `raw` parameters or their `ema`; absent: the average where `train.ema_decay` keeps one.
+    """
 
     every: int = 0
     batch_size: int = 256
     metric: str | None = None
+    params: str | None = None
     tasks: Mapping[str, EvalTaskSpec] = dataclasses.field(default_factory=dict)
 
 

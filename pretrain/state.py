@@ -10,7 +10,9 @@ import jax.numpy as jnp
 import optax
 
 from ..sharding.layouts import is_layout, named_leaves, path_name
+from .frozen import kept
 from .learner import Learner
+from .skip import Skips, no_skips
 
 P = jax.P
 
@@ -18,17 +20,23 @@ P = jax.P
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """A pytree of plain arrays. step: i32[], steps done. params: float32. opt: the optimizer's state."""
+    """A pytree of plain arrays. step: i32[], steps done. params: float32. opt: the optimizer's state. skips: which steps were left out.
+
+    ema: float32, the moving average of the trained parameters, None at the frozen ones; None where the recipe has no `train.ema_decay`.
+    """
 
     step: jax.Array
     params: Any
     opt: Any
+    skips: Skips
+    ema: Any
 
 
 def initial_state(learner: Learner, optimizer: optax.GradientTransformation) -> TrainState:
     """The state before the first step; to be called under jit with `state_layouts` as output, or under `jax.eval_shape`."""
     params = learner.init()
-    return TrainState(step=jnp.int32(0), params=params, opt=optimizer.init(params))
+    ema = None if learner.recipe.train.ema_decay is None else kept(params, learner.trained)
+    return TrainState(step=jnp.int32(0), params=params, opt=optimizer.init(params), skips=no_skips(), ema=ema)
 
 
 def state_shapes(learner: Learner, optimizer: optax.GradientTransformation) -> TrainState:
@@ -50,7 +58,9 @@ def state_layouts(learner: Learner, optimizer: optax.GradientTransformation) -> 
         return moment_layout(leaf.shape, shapes[parameter].shape, layouts[parameter]) if parameter else P()
 
     opt = jax.tree.map_with_path(layout, jax.eval_shape(optimizer.init, learner.shapes))
-    return TrainState(step=P(), params=learner.layouts, opt=opt)  # type: ignore[arg-type]
+    skips = jax.tree.map(lambda _: P(), jax.eval_shape(no_skips))
+    ema = None if learner.recipe.train.ema_decay is None else kept(learner.layouts, learner.trained)
+    return TrainState(step=P(), params=learner.layouts, opt=opt, skips=skips, ema=ema)  # type: ignore[arg-type]
 
 
 def moment_layout(moment: tuple[int, ...], parameter: tuple[int, ...], layout: P) -> P:

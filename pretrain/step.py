@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +12,12 @@ import optax
 from ..sharding.axes import AnyMesh
 from ..sharding.layouts import batch_layout, named_leaves, path_name
 from .accumulate import loss_and_gradients
-from .frozen import join, kept
+from .ema import averaged, decay_at
+from .frozen import join, kept, split
 from .learner import Batch, Learner
 from .objectives.objective import by_name
 from .schedule import learning_rate
-from .skip import where_finite
+from .skip import judge, where
 from .spec import Recipe
 from .state import TrainState
 
@@ -27,34 +27,51 @@ Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
 def make_step(learner: Learner, optimizer: optax.GradientTransformation) -> Step:
     """`step(state, batch) -> (state, metrics)`; batch holds global arrays, metrics are f32[] on every device.
 
-    metrics: loss and what the terms measure, learning_rate, grad_norm (before clipping; not finite: the step left the parameters alone),
-    param_norm (before the update), and the objective's own parameters (logit_scale as the factor itself, not its logarithm).
+    A step that `judge` leaves out changes neither parameters nor moments nor the place in the schedule: one entry of the gradient that
+    overflows would else make every parameter nan by way of the clip, and the next checkpoint with it.
+
+    metrics: loss and what the terms measure, learning_rate (that of this step's update), grad_norm (of what is trained, before clipping),
+    param_norm (before the update), skipped (steps, with this one) and skipped_in_a_row, and the objective's own parameters (logit_scale as
+    the factor itself, not its logarithm).
     """
-    recipe, optimizer = learner.recipe, where_finite(optimizer)
-    rate = learning_rate(recipe.optimizer, steps=recipe.train.steps)
+    train = learner.recipe.train
+    rate = learning_rate(learner.recipe.optimizer, steps=train.steps)
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
+        output, gradients = loss_and_gradients(learner, state.params, batch, state.step)
+        grad_norm, updates = optax.tree.norm(gradients), state.step - state.skips.total
+        taken, skips = judge(train.skip, state.skips, grad_norm)
+        with jax.named_scope("optimizer"):
+            params, opt = updated(learner, optimizer, gradients, state)
+            ema = state.ema
+            if train.ema_decay is not None:
+                ema = averaged(ema, kept(params, learner.trained), decay=decay_at(train.ema_decay, updates))
+            params, opt, ema = where(taken, (params, opt, ema), (state.params, state.opt, state.ema))
+        metrics = {
+            "loss": output.loss,
+            **output.metrics,
+            "learning_rate": rate(updates),
+            "grad_norm": grad_norm,
+            "param_norm": optax.tree.norm(state.params),
+            **skips.metrics(),
+            **objective_values(state.params),
+        }
+        return TrainState(step=state.step + 1, params=params, opt=opt, skips=skips, ema=ema), metrics
+
+    return train_step
+
+
+def updated(learner: Learner, optimizer: optax.GradientTransformation, gradients: Any, state: TrainState) -> tuple[Any, Any]:
+    """Parameters and moments after the optimizer, parameters within their bounds, the frozen ones as they were."""
 
     def clamp(path: tuple[Any, ...], parameter: jax.Array) -> jax.Array:
         bounds = learner.bounds.get(path_name(path))
         return parameter if bounds is None else jnp.clip(parameter, *bounds)
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, jax.Array]]:
-        output, gradients = loss_and_gradients(learner, state.params, batch, state.step)
-        still = kept(state.params, jax.tree.map(operator.not_, learner.trained))
-        with jax.named_scope("optimizer"):
-            updates, opt = optimizer.update(join(gradients, jax.tree.map(jnp.zeros_like, still)), state.opt, state.params)
-            moved = jax.tree.map_with_path(clamp, optax.apply_updates(state.params, updates))
-            params = join(still, moved)
-        metrics = {
-            "loss": output.loss,
-            **output.metrics,
-            "learning_rate": rate(state.step),
-            "grad_norm": optax.tree.norm(gradients),
-            "param_norm": optax.tree.norm(state.params),
-            **objective_values(state.params),
-        }
-        return TrainState(step=state.step + 1, params=params, opt=opt), metrics
-
-    return train_step
+    trained, frozen = split(state.params, learner.trained)
+    changes, opt = optimizer.update(join(gradients, jax.tree.map(jnp.zeros_like, frozen)), state.opt, state.params)
+    moved = jax.tree.map_with_path(clamp, optax.apply_updates(trained, kept(changes, learner.trained)))
+    return join(moved, frozen), opt
 
 
 def objective_values(params: Any) -> dict[str, jax.Array]:
@@ -67,12 +84,16 @@ def objective_values(params: Any) -> dict[str, jax.Array]:
     return by_name(values)
 
 
-def batch_shapes(recipe: Recipe, mesh: AnyMesh) -> dict[str, jax.ShapeDtypeStruct]:
-    """The global batch of a recipe as ShapeDtypeStruct on `mesh`: for tracing, lowering and planning without data."""
-    rows, size, length = recipe.train.batch_size, recipe.data.image_size, recipe.model.text.context_length
+def batch_shapes(recipe: Recipe, mesh: AnyMesh, *, size: int | None = None) -> dict[str, jax.ShapeDtypeStruct]:
+    """The global batch of a recipe as ShapeDtypeStruct on `mesh`: for tracing, lowering and planning without data.
+
+    size: one of those of `data.size_schedule`; absent: images of `data.image_size`.
+    """
+    rows, pixels, schedule = recipe.train.batch_size, size or recipe.data.image_size, recipe.data.size_schedule
+    row: dict[str, tuple[tuple[int, ...], Any]] = {"text": ((recipe.model.text.context_length,), jnp.int32), "slot": ((), jnp.int32)}
+    if size and schedule and schedule.seq_lens:
+        row |= {"patches": ((size, 3 * schedule.patch_size**2), jnp.uint8), "patch_yx": ((size, 2), jnp.int32), "patch_mask": ((size,), bool)}
+    else:
+        row["image"] = ((pixels, pixels, 3), jnp.uint8)
     sharding = jax.NamedSharding(mesh, batch_layout(mesh))
-    return {
-        "image": jax.ShapeDtypeStruct((rows, size, size, 3), jnp.uint8, sharding=sharding),
-        "text": jax.ShapeDtypeStruct((rows, length), jnp.int32, sharding=sharding),
-        "slot": jax.ShapeDtypeStruct((rows,), jnp.int32, sharding=sharding),
-    }
+    return {name: jax.ShapeDtypeStruct((rows, *shape), dtype, sharding=sharding) for name, (shape, dtype) in row.items()}
