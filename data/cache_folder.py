@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from .file_lock import lock, unlock, unlocked
+
 RECORD = ".done"
+BUSY = 120.0  # seconds for which another process may rearrange the folder: it takes milliseconds
+STUCK = 900.0  # seconds for which another process may load a shard that we want without a byte of it: three times retry.Patience
 
 
 class NoRoom(OSError):
@@ -31,14 +35,14 @@ class CacheFolder:
     """
 
     def __init__(self, folder: Path, *, limit: int):
-        """limit: bytes of all files, parts at their full size."""
+        """limit: bytes of all files, parts at their full size. Raises OSError, TimeoutError where another process does not let go."""
         self._folder, self._limit = folder, limit
         self._shards, self._parts, self._holders = folder / "shards", folder / "parts", folder / "holders"
         for each in (self._shards, self._parts, self._holders):
             each.mkdir(parents=True, exist_ok=True)
         self._mine = self._holders / uuid.uuid4().hex
         with self._locked():
-            self._alive = _lock(self._mine.with_suffix(".alive"))
+            self._alive = lock(self._mine.with_suffix(".alive"), patience=BUSY)
             self._mine.mkdir()
             with contextlib.suppress(NoRoom):
                 self._make_room(0, but="")
@@ -65,23 +69,23 @@ class CacheFolder:
     def part(self, key: str, *, url: str, size: int, beside: int) -> Iterator[Path | None]:
         """The part `key`, locked, with room for its `size` bytes and `beside` for its record; None where the shard is whole, and held.
 
-        Waits for another process that loads the same shard. Raises NoRoom.
+        Waits for another process that loads the same shard. Raises NoRoom, TimeoutError where that one does nothing.
         """
         path = self._parts / key
         while True:
-            lock = _lock(path)
+            held = lock(path, patience=STUCK)
             try:
                 with self._locked():
                     whole = self._hold(key, url)
                     if whole:
                         path.unlink(missing_ok=True)
-                    if mine := not whole and path.exists() and os.path.samestat(os.fstat(lock), path.stat()):
+                    if mine := not whole and path.exists() and os.path.samestat(os.fstat(held), path.stat()):
                         self._reserve(path, size, beside)
                 if whole or mine:
                     yield None if whole else path
                     return
             finally:
-                os.close(lock)
+                unlock(held)
 
     def finish(self, key: str, *, url: str) -> None:
         """Makes a whole shard, which this process holds, of its part."""
@@ -95,24 +99,25 @@ class CacheFolder:
         with self._locked():
             shutil.rmtree(self._mine, ignore_errors=True)
             self._mine.with_suffix(".alive").unlink(missing_ok=True)
-            os.close(self._alive)
+            unlock(self._alive)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        lock = _lock(self._folder / "lock")
+        held = lock(self._folder / "lock", patience=BUSY)
         try:
             yield
         finally:
-            os.close(lock)
+            unlock(held)
 
     def _hold(self, key: str, url: str) -> bool:
-        try:
-            os.utime(self._shards / key)
+        shard = self._shards / key
+        try:  # the time of use: that of change is how readers, of any process, know that the shard is still the one that they opened
+            os.utime(shard, ns=(time.time_ns(), shard.stat().st_mtime_ns))
         except FileNotFoundError:
             return False
         link = self._mine / name_of(url)
         link.unlink(missing_ok=True)
-        os.link(self._shards / key, link)
+        os.link(shard, link)
         return True
 
     def _reserve(self, path: Path, size: int, beside: int) -> None:
@@ -141,41 +146,20 @@ class CacheFolder:
     def _bury(self) -> None:
         """Lets go of what dead processes held."""
         for alive in self._holders.glob("*.alive"):
-            if _unlocked(alive):
+            if unlocked(alive):
                 shutil.rmtree(alive.with_suffix(""), ignore_errors=True)
                 alive.unlink(missing_ok=True)
 
     def _unwanted(self, but: str) -> list[Path]:
         """Parts that no one loads, then shards that no one holds."""
-        parts = [path for path in self._parts.iterdir() if path.suffix != RECORD and path.name != but and _unlocked(path)]
+        parts = [path for path in self._parts.iterdir() if path.suffix != RECORD and path.name != but and unlocked(path)]
         shards = [path for path in self._shards.iterdir() if path.stat().st_nlink == 1]
-        return parts + sorted(shards, key=lambda path: path.stat().st_mtime_ns)
+        return parts + sorted(shards, key=lambda path: path.stat().st_atime_ns)
 
 
 def record(part: str) -> str:
     """The name of the record of the ranges that have arrived, beside a part."""
     return part + RECORD
-
-
-def _lock(path: Path) -> int:
-    """An open file, locked until it is closed or the process ends; waits for whoever has it."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    fcntl.flock(file, fcntl.LOCK_EX)
-    return file
-
-
-def _unlocked(path: Path) -> bool:
-    try:
-        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(file)
 
 
 def _remove(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from typing import Protocol, TypeVar
@@ -33,8 +32,10 @@ class CachedBlob:
     def pread(self, offset: int, size: int) -> bytes:
         """See Blob."""
         if near := self._local():
-            with contextlib.suppress(OSError):
+            try:
                 return near.pread(offset, size)
+            except OSError:
+                self._forget(near)
         return self._remote().pread(offset, size)
 
     def close(self) -> None:
@@ -54,6 +55,12 @@ class CachedBlob:
                 self._near = None
                 return None
             return self._checked(self._near[1])
+
+    def _forget(self, near: LocalBlob) -> None:
+        """The next read opens the file anew."""
+        with self._lock:
+            if self._near is not None and self._near[1] is near:
+                self._near = None
 
     def _remote(self) -> Blob:
         with self._lock:
