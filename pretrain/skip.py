@@ -46,9 +46,8 @@ def judge(spec: SkipSpec, skips: Skips, norm: jax.Array) -> tuple[jax.Array, Ski
     after a few steps, while one outlier moves the limit little.
     """
     finite = jnp.isfinite(norm)
-    limit = jnp.inf
-    if spec.outlier is not None:
-        limit = jnp.where(skips.seen >= spec.window, skips.mean + spec.outlier * jnp.sqrt(skips.variance), jnp.inf)
+    above = jnp.inf if spec.outlier is None else spec.outlier * jnp.sqrt(skips.variance)
+    limit = jnp.where(skips.seen >= spec.window, skips.mean + above, jnp.inf)
     taken = finite & (norm <= limit)
     weight = 1 / jnp.minimum(skips.seen + 1, spec.window).astype(jnp.float32)
     change = jnp.where(finite, jnp.minimum(norm, limit) - skips.mean, 0.0)
@@ -71,6 +70,6 @@ def check_skips(spec: SkipSpec, metrics: Mapping[str, jax.Array], *, step: int) 
     if int(metrics["skipped_in_a_row"]) >= spec.max_skips:
         raise UserError(
             f"train.skip.max_skips = {spec.max_skips} steps in a row were left out, the last of them step {step} with a gradient norm of "
-            f"{float(metrics['grad_norm']):g}, and the run ended without saving; accepted is the same command again, which goes on from the "
-            "last checkpoint, or a new run with a lower optimizer.peak_lr"
+            f"{float(metrics['grad_norm']):g}, and the run ended without saving; accepted is the same command again, which goes on from "
+            "the last checkpoint, or a new run with a lower optimizer.peak_lr"
         )

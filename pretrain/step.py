@@ -92,7 +92,8 @@ def batch_shapes(recipe: Recipe, mesh: AnyMesh, *, size: int | None = None) -> d
     rows, pixels, schedule = recipe.train.batch_size, size or recipe.data.image_size, recipe.data.size_schedule
     row: dict[str, tuple[tuple[int, ...], Any]] = {"text": ((recipe.model.text.context_length,), jnp.int32), "slot": ((), jnp.int32)}
     if size and schedule and schedule.seq_lens:
-        row |= {"patches": ((size, 3 * schedule.patch_size**2), jnp.uint8), "patch_yx": ((size, 2), jnp.int32), "patch_mask": ((size,), bool)}
+        row["patches"] = ((size, 3 * schedule.patch_size**2), jnp.uint8)
+        row |= {"patch_yx": ((size, 2), jnp.int32), "patch_mask": ((size,), bool)}
     else:
         row["image"] = ((pixels, pixels, 3), jnp.uint8)
     sharding = jax.NamedSharding(mesh, batch_layout(mesh))
