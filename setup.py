@@ -61,7 +61,7 @@ setup(
         "cuda13": ["jax[cuda13]"],
         "plan": ["libtpu"],
         "s3": ["s3fs>=2025.3"],
-        "gs": ["gcsfs>=2025.3"],
+        "gs": ["gcsfs>=2026.7", "google-crc32c>=1.5,<2"],
         "hf": ["huggingface_hub>=0.30"],
         "wandb": ["wandb>=0.19"],
         "fast": FAST,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import datetime
+import inspect
 import time
 from typing import Any, Protocol
 
@@ -38,11 +39,15 @@ class Store(Protocol):
 
 
 class AnyStore:
-    """Every other store, as fsspec has it. Reads of gs are tied to the generation; other objects are looked at again once a minute."""
+    """Every other store, as fsspec has it.
+
+    Reads of gs are tied to the generation, where gcsfs can (from 2026.7 on); other objects are looked at again once a minute.
+    """
 
     def __init__(self, fs: Any, patience: Patience):
         self._fs, self._patience = fs, patience
         self._limits = {"timeout": patience.deadline} if getattr(fs, "async_impl", False) else {}
+        self._pins = "generation" in inspect.signature(getattr(fs, "url", lambda path: path)).parameters
         self._seen: dict[str, float] = {}
 
     def stat(self, path: str) -> Stat:
@@ -52,13 +57,16 @@ class AnyStore:
         if info.get("type") == "directory" or info.get("size") is None:
             raise IsADirectoryError("is no file")
         self._seen[path] = time.monotonic()
-        return Stat(info["size"], any_tag(info), any_checksum(info), str(info.get("generation", "")))
+        return Stat(info["size"], any_tag(info), any_checksum(info), str(info.get("generation", "")) if self._pins else "")
 
     def read(self, path: str, start: int, end: int, stat: Stat) -> bytes:
         """See Store."""
         limits = {name: limit(end - start) for name, limit in self._limits.items()}
         if stat.pin:
-            return self._fs.cat_file(path, start=start, end=end, generation=stat.pin, **limits)
+            try:
+                return self._fs.cat_file(path, start=start, end=end, generation=stat.pin, **limits)
+            except FileNotFoundError as error:
+                raise Changed(f"was {stat.size} bytes, generation {stat.pin}, which is not there any more") from error
         data = self._fs.cat_file(path, start=start, end=end, **limits)
         if time.monotonic() - self._seen.get(path, 0.0) > RECHECK and (now := self.stat(path)) != stat:
             raise Changed(f"was {stat.size} bytes, {stat.etag}; is {now.size} bytes, {now.etag}")
