@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import UserError
@@ -14,6 +15,8 @@ JUDGED_AFTER = 1000  # draws
 IN_A_ROW = 100  # bad draws that end a run
 WORST_SHARDS = 3
 KEPT_SHARDS = 1000  # that a checkpoint names
+NAMED = 1000  # bad samples that a stream logs
+KEPT_BATCHES = 16  # that are counted apart; a feed is two ahead of the steps
 
 Counts = Mapping[str, Mapping[str, int]]
 
@@ -35,26 +38,47 @@ class Bad(NamedTuple):
     reason: str
 
 
+@dataclasses.dataclass(frozen=True)
+class _Batch:
+    """The bad draws of a batch: the highest position among them, and shard -> reason -> times."""
+
+    last: int
+    counts: Counts
+
+
 class BadLog:
-    """The bad draws of the batches that a stream gave out; each sample is logged once."""
+    """The bad draws of the batches that a stream gave out; each sample is logged once, up to 1,000 of them."""
 
     def __init__(self) -> None:
-        self._draws: list[Bad] = []
-        self._logged: set[tuple[str, str]] = set()
+        self._batches: list[_Batch] = []
+        self._named: set[tuple[str, str]] = set()
 
-    def add(self, draws: Iterable[Bad]) -> None:
+    def add(self, draws: Sequence[Bad]) -> None:
         """Those of one more batch."""
+        if not draws:
+            return
+        self._batches.append(_Batch(max(bad.position for bad in draws), count_bad(draws)))
+        if len(self._batches) > KEPT_BATCHES:
+            first, second, *later = self._batches
+            self._batches = [_Batch(second.last, add_counts([first.counts, second.counts])), *later]
         for bad in draws:
-            self._draws.append(bad)
-            if (bad.shard, bad.key) not in self._logged:
-                self._logged.add((bad.shard, bad.key))
-                LOG.warning("bad sample %s in %s: %s; another one takes its place", bad.key, bad.shard, bad.reason)
+            self._name(bad)
 
     def take(self, position: int) -> dict[str, dict[str, int]]:
-        """Shard -> reason -> bad draws before `position` of the run that were not taken before: a batch made ahead is not counted yet."""
-        taken = [bad for bad in self._draws if bad.position < position]
-        self._draws = [bad for bad in self._draws if bad.position >= position]
-        return count_bad(taken)
+        """Shard -> reason -> bad draws before `position` of the run that were not taken before: a batch made ahead is not counted yet.
+
+        position: where one of the 16 latest batches begins or ends.
+        """
+        taken = [batch.counts for batch in self._batches if batch.last < position]
+        self._batches = [batch for batch in self._batches if batch.last >= position]
+        return add_counts(taken)
+
+    def _name(self, bad: Bad) -> None:
+        if len(self._named) < NAMED and (bad.shard, bad.key) not in self._named:
+            self._named.add((bad.shard, bad.key))
+            LOG.warning("bad sample %s in %s: %s; another one takes its place", bad.key, bad.shard, bad.reason)
+            if len(self._named) == NAMED:
+                LOG.warning("these were %d bad samples; others are counted, and not named any more", NAMED)
 
 
 class BadCounts:
@@ -101,4 +125,14 @@ def count_bad(draws: Iterable[Bad]) -> dict[str, dict[str, int]]:
     for bad in draws:
         reasons = found.setdefault(bad.shard, {})
         reasons[bad.reason] = reasons.get(bad.reason, 0) + 1
+    return found
+
+
+def add_counts(parts: Iterable[Counts]) -> dict[str, dict[str, int]]:
+    """Shard -> reason -> times in all of `parts`."""
+    found: dict[str, dict[str, int]] = {}
+    for shard, reasons in (item for counts in parts for item in counts.items()):
+        sums = found.setdefault(shard, {})
+        for reason, times in reasons.items():
+            sums[reason] = sums.get(reason, 0) + times
     return found

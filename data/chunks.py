@@ -35,7 +35,7 @@ class Chunks:
         self.per_batch = -(-len(slots) // ROWS)
 
     def __call__(self, number: int) -> dict[str, Any]:
-        """{"image" or what else an image becomes: uint8[n,...], "text": int32[n,T], "bad": int32[n], "bad_draws": list of Bad}."""
+        """{"image" or what else an image becomes: uint8[n,...], "text": int32[n,T], "bad": int32[n], "bad_draws": list of Bad, by row}."""
         batch, part = divmod(number, self.per_batch)
         first = self._start + batch * self._batch_size
         slots = self._slots[part * ROWS : (part + 1) * ROWS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -50,16 +51,19 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
         batch_size: int,
         seed: int,
         slots: np.ndarray,
+        counted: np.ndarray | None = None,
         start: int = 0,
         segments: Sequence[Segment] | None = None,
     ):
         """slots: sorted places in the global batch of `batch_size` samples that this host feeds. start: samples drawn before.
 
+        counted: those of the slots whose bad draws `bad` holds, as no other host does; absent: all.
         segments: weights of the sources from positions on, as `mixture_segments` gives them; absent: the recipe's from the first sample on.
         """
         self.order = make_order(spec, sources=sources, segments=segments or mixture_segments(spec, {}), seed=seed)
         check_batch(self.order, batch_size=batch_size, start=start)
         self._slots, self._batch_size, self._position = np.asarray(slots, np.int32), batch_size, start
+        self._counted = np.isin(self._slots, self._slots if counted is None else counted)
         self._prefetcher = None
         if any(map(far_away, sources.values())):
             cache = open_cache(spec)
@@ -80,9 +84,10 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
         self._position += self._batch_size
         if self._prefetcher is not None:
             self._prefetcher.advance(self._position)
-        for chunk in chunks:
-            self.bad.add(chunk.pop(BAD))
-        return self._buffers.joined(chunks) | {"slot": self._slots.copy()}
+        draws = [bad for chunk in chunks for bad in chunk.pop(BAD)]
+        batch = self._buffers.joined(chunks)
+        self.bad.add(list(itertools.compress(draws, np.repeat(self._counted, batch["bad"]))))
+        return batch | {"slot": self._slots.copy()}
 
     def recycle(self, batch: Mapping[str, np.ndarray]) -> None:
         """The caller needs a batch no longer: its memory may hold a later one."""

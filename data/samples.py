@@ -40,7 +40,7 @@ class Rejected:
 
 
 class TrainSamples:
-    """Loads training samples, and keeps them while `data.cache_mb` has room. Safe to share between threads."""
+    """Loads training samples, and keeps them while `data.cache_mb`, or a worker's share of it, has room. Safe to share between threads."""
 
     def __init__(self, spec: DataSpec, *, sources: Mapping[str, Source], tokenizer: Tokenizer, context_length: int):
         """sources: numbered in order of their names, as orders do."""
@@ -48,7 +48,7 @@ class TrainSamples:
         self._sources = [sources[name] for name in sorted(sources)]
         self._tokenizer, self._context_length = tokenizer, context_length
         self._draws_captions = is_random(spec.caption)
-        self._cache = BoundedCache[Drawn, Loaded](spec.cache_mb * MIB)
+        self._cache = BoundedCache[Drawn, Loaded](spec.cache_mb * MIB // max(spec.workers, 1))
 
     def load(self, drawn: Drawn) -> Loaded | Rejected:
         """Raises OSError where the sample cannot be read."""

@@ -31,6 +31,15 @@ def local_slots(mesh: jax.sharding.Mesh, batch_size: int) -> np.ndarray:
     return np.unique(np.concatenate([np.arange(batch_size)[index] for index in rows.values()]))
 
 
+def counted_slots(mesh: jax.sharding.Mesh, batch_size: int) -> np.ndarray:
+    """Those of all places in the global batch that this process feeds and none before it does: a job counts what is in each once."""
+    lowest = np.full(batch_size, jax.process_count())
+    rows = jax.NamedSharding(mesh, batch_layout(mesh)).devices_indices_map((batch_size,))
+    for device in mesh.devices.flat:
+        lowest[rows[device]] = np.minimum(lowest[rows[device]], device.process_index)
+    return np.flatnonzero(lowest == jax.process_index())
+
+
 class Feed:
     """Iterates over global batches. given: batches that the loop has taken."""
 

@@ -24,7 +24,7 @@ from .check_devices import check_devices
 from .check_parts import check_tokenizer
 from .checkpoint import Checkpoints
 from .evaluate import Evaluation, make_evaluation
-from .feed import local_slots
+from .feed import counted_slots, local_slots
 from .job import Job
 from .learner import Learner, make_learner
 from .optimizer import make_optimizer
@@ -73,6 +73,7 @@ class Run:
             batch_size=self.recipe.train.batch_size,
             seed=self.recipe.seed,
             slots=local_slots(self.mesh, self.recipe.train.batch_size),
+            counted=counted_slots(self.mesh, self.recipe.train.batch_size),
             start=start,
             segments=segments,
         )

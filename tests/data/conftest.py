@@ -93,14 +93,22 @@ def spec():
 
 @pytest.fixture
 def make_stream(words, spec):
-    """make_stream(patterns, slots=..., start=..., seed=..., **changes of the spec): batches of 8 in all, captions of 16 tokens."""
+    """make_stream(patterns, slots=..., counted=..., start=..., seed=..., **changes of the spec): batches of 8 in all, 16 tokens each."""
 
-    def make(patterns, *, slots=range(BATCH), start=0, seed=0, **changes):
+    def make(patterns, *, slots=range(BATCH), counted=None, start=0, seed=0, **changes):
         sources = {"train": index_shards(patterns, setting="data.train")}
         changed = dataclasses.replace(spec, **changes)
         slots = np.asarray(slots)
         return TrainStream(
-            changed, sources=sources, tokenizer=words, context_length=LENGTH, batch_size=BATCH, seed=seed, slots=slots, start=start
+            changed,
+            sources=sources,
+            tokenizer=words,
+            context_length=LENGTH,
+            batch_size=BATCH,
+            seed=seed,
+            slots=slots,
+            counted=counted,
+            start=start,
         )
 
     return make

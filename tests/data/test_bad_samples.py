@@ -2,6 +2,7 @@
 
 import logging
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -46,12 +47,38 @@ def test_bad_draws_come_with_the_batch_and_are_logged_once(shards, caplog, make_
     assert any("0003 in" in record.message and "s-0.tar: image cannot be decoded" in record.message for record in caplog.records)
 
 
+def test_only_the_counted_slots_are_told_of(shards, make_stream, caplog):
+    slots = [1, 2, 3, 6]
+    stream, other = make_stream(shards(bad=BROKEN), slots=slots, counted=[2, 6]), make_stream(shards(bad=BROKEN), slots=[2, 6])
+    both, one = ([next(draws) for _ in range(15)] for draws in (stream, other))
+    stream.close()
+    other.close()
+    assert sum(batch["bad"].sum() for batch in both) > sum(batch["bad"].sum() for batch in one) > 0
+    assert stream.bad.take(15 * BATCH) == other.bad.take(15 * BATCH)
+
+
 def test_draws_are_taken_once_and_not_before_their_position():
     log = BadLog()
-    log.add([Bad(9, "s", "a", "broken"), Bad(10, "s", "a", "broken"), Bad(5, "t", "b", "none")])
+    log.add([Bad(9, "s", "a", "broken"), Bad(5, "t", "b", "none")])
+    log.add([])
+    log.add([Bad(10, "s", "a", "broken")])
     assert log.take(10) == {"s": {"broken": 1}, "t": {"none": 1}}
     assert log.take(10) == {}
     assert log.take(11) == {"s": {"broken": 1}}
+
+
+def test_little_is_kept_and_said_of_many_bad_draws(caplog):
+    log = BadLog()
+    tracemalloc.start()
+    for batch in range(3000):
+        draws = [Bad(8 * batch + row, f"s{row % 2}", f"{batch}/{row}", "broken") for row in range(8)]
+        log.add(draws)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 2_000_000  # most of it the records of the log; all draws are 25 MB with theirs
+    assert len(caplog.records) == 1001 and "others are counted" in caplog.records[-1].message
+    assert log.take(8 * 2999) == {"s0": {"broken": 4 * 2999}, "s1": {"broken": 4 * 2999}}
+    assert log.take(8 * 3000) == {"s0": {"broken": 4}, "s1": {"broken": 4}}
 
 
 def test_counts_are_judged_after_a_thousand_draws():
@@ -76,6 +103,13 @@ def test_nothing_but_bad_samples(shards, count, row, make_stream):
     stream = make_stream(shards(bad={number: {"txt": None} for number in range(count)}, count=count))
     with pytest.raises(UserError, match=rf"too many bad samples: {row} in a row .*, most in .*; accepted are samples with an image"):
         next(stream)
+
+
+def test_a_short_stream_finds_good_samples_elsewhere(shards, make_stream):
+    stream = make_stream(shards(bad={number: {"txt": None} for number in range(26)}), order="block", streams=8)
+    bad = np.concatenate([next(stream)["bad"] for _ in range(5)])
+    stream.close()
+    assert bad.max() > 4  # more than the rest of its stream
 
 
 def test_io_errors_reach_the_caller(tmp_path, shards, make_stream):

@@ -8,12 +8,13 @@ import sys
 SCRIPT = """
 import sys
 import jax
+import numpy as np
 from diptych.errors import UserError
 from diptych.launch.distributed import initialize, is_first
-from diptych.pretrain.feed import local_slots
+from diptych.pretrain.feed import counted_slots, local_slots
 from diptych.pretrain.job import Job
 from diptych.sharding.mesh import make_mesh
-from diptych.sharding.spec import MeshSpec
+from diptych.sharding.spec import AXES, MeshSpec
 
 def refuse():
     raise UserError("no")
@@ -31,6 +32,8 @@ try:
 except UserError as error:
     said.append(str(error))
 slots = local_slots(make_mesh(MeshSpec(replica=2, fsdp=2, tensor=1)), 8).tolist()
+across = jax.sharding.Mesh(np.array(jax.devices())[[0, 2, 1, 3]].reshape(1, 2, 2), AXES)
+slots = [slots, local_slots(across, 8).tolist(), counted_slots(across, 8).tolist()]
 print(said, slots, is_first(), sep="|", flush=True)
 """
 
@@ -55,5 +58,6 @@ def test_two_processes_agree():
     assert [job.returncode for job in jobs] == [0, 0], results
     too_small = "mesh.replica x mesh.fsdp x mesh.tensor = 2, and the 2 processes have 4 devices; accepted is a mesh of all 4"
     said = str(["from 0", False, "no", [{"from": 0}, {"from": 1}], [1], [], "waited", too_small])
-    assert results[0][0].splitlines() == [f"{said}|[0, 1, 2, 3]|True"]
-    assert results[1][0].splitlines() == [f"{said}|[4, 5, 6, 7]|False"]
+    all_slots = list(range(8))  # tensor lies over both hosts
+    assert results[0][0].splitlines() == [f"{said}|{[[0, 1, 2, 3], all_slots, all_slots]}|True"]
+    assert results[1][0].splitlines() == [f"{said}|{[[4, 5, 6, 7], all_slots, []]}|False"]
