@@ -12,10 +12,14 @@ import numpy as np
 import sentencepiece
 
 from ..errors import UserError
+from .captions import MAX_LETTERS
 from .token_rows import token_rows
 
 NAME = "sentencepiece.model"
 ABSENT = -1
+SIZES = (4, 1 << 24)  # of a vocabulary to be trained: padding, end, unknown and a piece; for 2^31 - 1 the library does not come back
+NO_LETTERS = re.compile(r"sentences_\.empty|all_chars_count")
+RESERVED = "\u2585"  # a caption with it would be passed over
 
 
 class SentencePiece:
@@ -61,13 +65,17 @@ def train_sentencepiece(
     """Trains a model of at most `vocab_size` pieces on captions, lower-cased (NFKC, case folding), and writes it to `out`.
 
     Ids: 0 padding, 1 end, 2 unknown, no start. The same captions and seed give the same bytes.
-    model_type: `bpe` or `unigram`. setting: what `vocab_size` is called in the UserError that it has no room for the letters.
+    model_type: `bpe` or `unigram`. setting: what `vocab_size` is called in the UserError that it has no room for the letters, is out of
+    range, or that there are no letters. Every caption of up to 2^16 letters is read.
     """
+    if not SIZES[0] <= vocab_size <= SIZES[1]:
+        raise UserError(f"{setting} = {vocab_size} is out of range; accepted is {SIZES[0]} to {SIZES[1]}")
     content = io.BytesIO()
     sentencepiece.set_random_generator_seed(seed)
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(captions),
+            sentence_iterator=(caption.replace(RESERVED, " ") for caption in captions),
+            max_sentence_length=4 * MAX_LETTERS,  # bytes; a longer one would be passed over
             model_writer=content,
             model_type=model_type,
             vocab_size=vocab_size,
@@ -82,6 +90,8 @@ def train_sentencepiece(
         )
     except RuntimeError as error:
         needed = re.search(r"smaller than required_chars\. \d+ vs (\d+)", str(error))
+        if needed is None and NO_LETTERS.search(str(error)):
+            raise UserError(f"{setting} = {vocab_size} finds no letters in the captions; accepted are captions with words") from None
         if needed is None:
             raise
         raise UserError(f"{setting} = {vocab_size} leaves out letters of the captions; accepted is {needed[1]} or more") from None

@@ -93,6 +93,9 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--out is not given; accepted is the file to write the model to")
     if not os.access(args.out.absolute().parent, os.W_OK):
         raise UserError(f"--out = {args.out} cannot be written; accepted is a file in a folder that can be written to")
+    if args.out.is_dir():
+        raise UserError(f"--out = {args.out} is a folder; accepted is the file to write the model to")
     for name, value in (("--vocab-size", args.vocab_size), ("--samples", args.samples)):
         if value is None or value < 1:
-            raise UserError(f"{name} = {value or 'none'} is not a number above 0; accepted is one, such as 32000")
+            said = "none" if value is None else value
+            raise UserError(f"{name} = {said} is not a number above 0; accepted is one, such as 32000")

@@ -74,12 +74,40 @@ def test_bad_samples_are_counted_and_samples_limited(write_captions, tmp_path, c
         assert (result["captions"], result["bad_samples"]) == found
 
 
-def test_mistakes(shards, tmp_path, capsys):
+@pytest.mark.parametrize("model", ["bpe", "unigram"])
+def test_no_caption_is_passed_over(write_captions, tmp_path, capsys, model):
+    longest, reserved, too_long = ("zebra " * 11_000)[: 1 << 16], "quick \u2585 jumps " * 500, "vexing" * 12_000
+    shards = write_captions(tmp_path / "c.tar", [(longest, []), (reserved, []), (too_long, [])])
+    code, printed, err = run(capsys, shards, "--out", tmp_path / "x", "--vocab-size", 40, "--model", model, "--json")
+    assert code == 0, err
+    result = json.loads(printed.splitlines()[-1])
+    assert (result["captions"], result["bad_samples"]) == (2, 1)
+    tokenizer = load_tokenizer(TokenizerSpec(kind="sentencepiece", path=str(tmp_path / "x")))
+    unknown = 2
+    assert unknown not in tokenizer.encode("zebra quick jumps") and unknown in tokenizer.encode("vexing")
+
+
+def test_mistakes(shards, write_captions, tmp_path, capsys):
+    blank = write_captions(tmp_path / "blank.tar", [("\u200b", []), ("\u2585", [])])
     out = tmp_path / "words.model"
     for words, sentence in (
         ((shards, "--vocab-size", 60), "--out is not given"),
         ((shards, "--out", out), "--vocab-size = none is not a number above 0"),
         ((shards, "--out", tmp_path / "no/x", "--vocab-size", 60), "cannot be written; accepted is a file in a folder"),
+        ((shards, "--out", tmp_path, "--vocab-size", 60), f"--out = {tmp_path} is a folder; accepted is the file"),
+        ((shards, "--out", out, "--vocab-size", 0), "--vocab-size = 0 is not a number above 0"),
+        ((shards, "--out", out, "--vocab-size", 60, "--samples", 0), "--samples = 0 is not a number above 0"),
+        *(
+            (
+                (shards, "--out", out, "--vocab-size", size, "--model", model),
+                f"--vocab-size = {size} is out of range; accepted is 4 to 16777216",
+            )
+            for size in (1, 2, 3, 3_000_000_000)
+            for model in ("bpe", "unigram")
+        ),
+        ((blank, "--out", out, "--vocab-size", 60), "--vocab-size = 60 finds no letters in the captions; accepted are captions with"),
+        ((shards, "--out", out, "--vocab-size", 60, "--source", "foo"), "--source = 'foo' is unknown"),
+        (("--out", out, "--vocab-size", 60), "PATTERN is empty"),
         ((shards, "--out", out, "--vocab-size", 5), "--vocab-size = 5 leaves out letters of the captions; accepted is "),
         ((shards, "--out", out, "--vocab-size", 60, "--text-key", "cap"), "--text-key = cap has no words in 30 samples"),
         ((tmp_path / "none.tar", "--out", out, "--vocab-size", 60), "none.tar"),
