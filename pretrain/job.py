@@ -21,6 +21,7 @@ class Job:
 
     def __init__(self) -> None:
         self._calls = itertools.count()
+        self._read: list[str] = []  # keys that all have read once they have come to a later call of `gather`
 
     def agree(self, decide: Callable[[], T]) -> T:
         """What `decide` returns on process 0, which alone calls it; anything that JSON holds.
@@ -30,6 +31,7 @@ class Job:
         if jax.process_count() == 1:
             return decide()
         key = f"diptych/agreed/{next(self._calls)}"
+        self._read.append(key)
         answer = (
             self._tell(key, decide) if jax.process_index() == 0 else json.loads(store().blocking_key_value_get(key, TIMEOUT_SECONDS * 1000))
         )
@@ -58,7 +60,16 @@ class Job:
         if store().key_value_increment(f"{key}/told", 1) == jax.process_count():
             store().key_value_set(f"{key}/all", "told")
         store().blocking_key_value_get(f"{key}/all", TIMEOUT_SECONDS * 1000)
+        self._forget()
+        self._read.append(key)
         return [json.loads(text) for _, text in sorted(store().key_value_dir_get(f"{key}/values"))]
+
+    def _forget(self) -> None:
+        """All processes are here: what earlier calls left is read."""
+        if jax.process_index() == 0:
+            for key in self._read:
+                store().key_value_delete(key)  # and all below it
+        self._read.clear()
 
 
 def store() -> Any:

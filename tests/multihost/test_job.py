@@ -12,7 +12,7 @@ import numpy as np
 from diptych.errors import UserError
 from diptych.launch.distributed import initialize, is_first
 from diptych.pretrain.feed import counted_slots, local_slots
-from diptych.pretrain.job import Job
+from diptych.pretrain.job import Job, store
 from diptych.sharding.mesh import make_mesh
 from diptych.sharding.spec import AXES, MeshSpec
 
@@ -27,6 +27,13 @@ try:
 except UserError as error:
     said.append(str(error))
 said += [job.gather({"from": index}), job.gather(index), job.gather(0), job.agree(lambda: "waited")]
+held = lambda: job.agree(lambda: len(store().key_value_dir_get("diptych/")))
+before = held()
+for _ in range(20):
+    said[-1] = job.agree(lambda: "waited")
+    job.gather(1)
+job.gather(0)
+said.append(0 < held() <= before)
 try:
     make_mesh(MeshSpec(replica=1, fsdp=2, tensor=1))
 except UserError as error:
@@ -57,7 +64,7 @@ def test_two_processes_agree():
     results = [job.communicate(timeout=60) for job in jobs]
     assert [job.returncode for job in jobs] == [0, 0], results
     too_small = "mesh.replica x mesh.fsdp x mesh.tensor = 2, and the 2 processes have 4 devices; accepted is a mesh of all 4"
-    said = str(["from 0", False, "no", [{"from": 0}, {"from": 1}], [1], [], "waited", too_small])
+    said = str(["from 0", False, "no", [{"from": 0}, {"from": 1}], [1], [], "waited", True, too_small])
     all_slots = list(range(8))  # tensor lies over both hosts
     assert results[0][0].splitlines() == [f"{said}|{[[0, 1, 2, 3], all_slots, all_slots]}|True"]
     assert results[1][0].splitlines() == [f"{said}|{[[4, 5, 6, 7], all_slots, []]}|False"]
