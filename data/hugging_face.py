@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ NAME = "tokenizer.json"
 ENDS = ("</s>", "<eos>", "<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "[SEP]", "<end_of_text>")
 PADS = ("<pad>", "[PAD]", "<|pad|>", "<|padding|>", "<|finetune_right_pad_id|>")
 PROBES = ("a", "1", "!")
+UNSEEN = "\ua66e \U00012000 \u2603"  # a letter of one manuscript, a sign of cuneiform, a snowman: in few vocabularies
 
 
 class HuggingFace:
@@ -35,8 +37,6 @@ class HuggingFace:
 
         end, pad: ids of the tokens that end a text and fill the row behind it.
         """
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
         self._tokenizer, self._content, self._name = tokenizer, content, name
         self.eos_id, self.pad_id = end, pad
         self._behind = behind(tokenizer) or [end]
@@ -65,11 +65,22 @@ class HuggingFace:
 
 
 def read_tokenizer_json(content: bytes, *, path: str) -> tokenizers.Tokenizer:
-    """The tokenizer in the bytes of a `tokenizer.json`; `path`: for the UserError."""
+    """The tokenizer in the bytes of a `tokenizer.json`, which pads and cuts nothing by itself. `path`: for the UserError.
+
+    Raises UserError where it is none, or has no token for what is not in its vocabulary.
+    """
     try:
-        return tokenizers.Tokenizer.from_buffer(content)
+        tokenizer = tokenizers.Tokenizer.from_buffer(content)
     except Exception as error:  # the library raises nothing narrower
         raise UserError(f"data.tokenizer.path = {path!r} is not a tokenizer ({error}); accepted is a {NAME} of Hugging Face") from None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    try:
+        for probe in (*PROBES, UNSEEN):
+            tokenizer.encode(probe)
+    except Exception as error:
+        raise UserError(f"data.tokenizer.path = {path!r} cannot encode all text ({error}); accepted is one with an unknown token") from None
+    return tokenizer
 
 
 def hugging_face(content: bytes, *, path: str) -> HuggingFace:
@@ -80,7 +91,7 @@ def hugging_face(content: bytes, *, path: str) -> HuggingFace:
     end = after[-1] if after else _first(ENDS, special)
     if end is None:
         raise UserError(f"data.tokenizer.path = {path!r} has no end token; accepted is a tokenizer with one of {', '.join(ENDS)}")
-    padding: Mapping[str, Any] = tokenizer.padding or {}
+    padding: Mapping[str, Any] = json.loads(content).get("padding") or {}
     pad = padding.get("pad_id", _first(PADS, special))
     return HuggingFace(tokenizer, content=content, name=NAME, what="huggingface", end=end, pad=end if pad is None else pad)
 

@@ -73,6 +73,41 @@ def test_a_tokenizer_json_as_it_is(load):
     assert words(["a cat", "a dog <pad> <|endoftext|>", "a a a a"], 4).tolist() == [[1, 2, 3, 4], [1, 0, 4, 3], [1, 1, 1, 3]]
 
 
+@pytest.mark.parametrize("direction", ["left", "right"])
+def test_padding_and_cutting_of_the_file_have_no_part_in_it(load, folder, direction):
+    chat = tokenizers.Tokenizer(models.WordLevel({"<unk>": 0, "a": 1, "cat": 2}, unk_token="<unk>"))
+    chat.pre_tokenizer = pre_tokenizers.Whitespace()
+    chat.add_special_tokens(["<s>", "<|im_end|>", "<|endoftext|>"])
+    chat.post_processor = processors.TemplateProcessing(single="<s> $A <|im_end|>", special_tokens=[("<s>", 3), ("<|im_end|>", 4)])
+    chat.save(str(folder / "chat.json"))
+    chat.enable_padding(length=16, pad_id=5, pad_token="<|endoftext|>", direction=direction)
+    chat.enable_truncation(3)
+    chat.save(str(folder / "padded.json"))
+    found = load("padded.json")
+    assert (found.eos_id, found.pad_id) == (4, 5) and load("chat.json").eos_id == 4
+    assert found(["a cat", "a cat a cat a"], 6).tolist() == [[3, 1, 2, 4, 5, 5], [3, 1, 2, 1, 2, 4]]
+
+
+@pytest.mark.parametrize("kind", ["WordLevel", "WordPiece", "Unigram"])
+@pytest.mark.parametrize("vocabulary", ["small", "with the probes"])
+def test_a_tokenizer_without_an_unknown_token_is_refused(load, folder, kind, vocabulary):
+    words = ["[SEP]", "cat"] if vocabulary == "small" else ["[SEP]", "cat", "a", "1", "!"]
+    ids = {word: place for place, word in enumerate(words)}
+    model = (
+        models.Unigram([(word, -1.0) for word in words], None, False)
+        if kind == "Unigram"
+        else getattr(models, kind)(ids, unk_token="[UNK]")
+    )
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens(["[SEP]"])
+    tokenizer.save(str(folder / "closed.json"))
+    with pytest.raises(
+        UserError, match=r"data.tokenizer.path = '.*closed.json' cannot encode all text \(.*\); accepted is one with an unk"
+    ):
+        load("closed.json")
+
+
 def test_siglip2_of_a_tokenizer_json(load):
     plain, preset = load("gemma.json"), load("gemma.json", "siglip2")
     assert plain(["a Cat"], 8).tolist() == [[2, 4, 7, 3, 4, 6, 1, 0]]
