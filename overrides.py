@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import UserError
-from .schema import convert, describe, field_types, is_group, is_mapping, optional_of, unknown_key, wrong_type
+from .schema import convert, describe, duration_paths, field_types, is_group, is_mapping, optional_of, unknown_key, wrong_type
 
 WORDS = {"true": True, "false": False}
 
@@ -32,12 +32,19 @@ def parse_override(text: str, cls: type) -> Override:
 
     int: `3`, `1_000`; float: `1e-3`, `3`; bool: `true`, `false`; optional: `none`; list: items between commas that stand outside of braces
     (`a-{0..3}.tar,b.tar`), or a Python literal (`(0.8, 1.0)`); a mapping's entry: `objective.terms.sigmoid=1`, or all of it as a Python
-    literal. Raises UserError for an unknown path, a value that cannot be read as its type, or a whole group of settings.
+    literal; a duration: an int, or as it stands (`5%`). Raises UserError for an unknown path, a value that cannot be read as its type, or a
+    whole group of settings.
     """
     path, equals, value = text.partition("=")
     if not equals:
         raise UserError(f"the override {text!r} has no value; accepted is PATH=VALUE")
-    return Override(keys=tuple(path.split(".")), value=read(value, kind_at(path, cls), path=path))
+    keys, kind = tuple(path.split(".")), kind_at(path, cls)
+    try:
+        return Override(keys=keys, value=read(value, kind, path=path))
+    except UserError:
+        if path in duration_paths(cls):  # in another unit than steps
+            return Override(keys=keys, value=value)
+        raise
 
 
 def kind_at(path: str, cls: type) -> Any:

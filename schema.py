@@ -28,6 +28,18 @@ def duration(default: Any, *, identity: bool = True) -> Any:
     return dataclasses.field(default=default, metadata={"runtime": not identity, "duration": True})
 
 
+def duration_paths(cls: type, *, path: str = "") -> set[str]:
+    """The dotted paths of the fields that are a `duration`, in the nested groups of a dataclass."""
+    kinds, found = field_types(cls), set()
+    for field in dataclasses.fields(cls):
+        kind = optional_of(kinds[field.name]) or kinds[field.name]
+        if field.metadata.get("duration"):
+            found.add(_join(path, field.name))
+        elif is_group(kind):
+            found |= duration_paths(kind, path=_join(path, field.name))
+    return found
+
+
 class FrozenMapping(Mapping[str, V]):
     """A mapping that cannot change: hashable, picklable, in the order of its items. It equals a dict of the same items."""
 

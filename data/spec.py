@@ -130,6 +130,7 @@ class DataSpec:
     preset: name of released weights whose evaluation preprocessing is wanted (`openai_clip`, `siglip`, `siglip2`, `align`,
         `coca_open_clip`, `imagenet`); then `resize` and `interpolation` are the preset's.
     size_schedule: image sizes that change during training, instead of `image_size`, which evaluation keeps; absent: none.
+    epoch_samples: how many samples make an epoch, for durations in epochs; absent: as many as the sources hold.
     text_key: member of the sample with the caption: `txt`, or `json:KEY`.
     text_lengths: lengths to which a batch's captions may be cut when all of them are shorter. Exact for causal text alone. Empty: never.
     max_bad_fraction: share of bad samples above which the run fails, judged after 1,000 draws of the whole job.
@@ -151,6 +152,7 @@ class DataSpec:
     resize_first: int | None = None
     preset: str | None = None
     size_schedule: SizeScheduleSpec | None = None
+    epoch_samples: int | None = runtime(None)
     text_key: str = "txt"
     text_lengths: tuple[int, ...] = runtime(())
     max_bad_fraction: float = runtime(0.01)

@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..overrides import Override, kind_at, parse_override
 from ..schema import build, identity, wrong_type
 from .check import check
+from .durations import in_steps
 from .recipe_file import get_config, load_module
 from .spec import Recipe
 
@@ -24,7 +25,8 @@ def load_recipe(config: str, overrides: Sequence[str] = ()) -> Recipe:
 
     config: a name in `diptych.configs` or the path of a .py file, each with an optional `:arg` for its `get_config`.
     overrides: `a.b.c=value`. They are typed by the schema and put into the ConfigDict, so that what refers lazily to a value follows it.
-    Raises UserError for anything in either that cannot be trained, as far as that can be known without devices and files.
+    Raises UserError for anything in either that cannot be trained, as far as that can be known without devices and files. Files are opened
+    for a duration in epochs alone, and only where `data.epoch_samples` does not say what an epoch is.
     """
     module, arg = load_module(config)
     values = get_config(module, arg, config=config)
@@ -36,7 +38,7 @@ def load_recipe(config: str, overrides: Sequence[str] = ()) -> Recipe:
         raise UserError(f"--config = {config} leaves a required value open ({error}); accepted is a value for it") from None
     except (ArithmeticError, TypeError, ValueError) as error:  # of a lazy reference, which is computed here
         raise UserError(f"--config = {config} refers to a value that cannot be computed ({error}); accepted are values that can") from error
-    recipe = build(Recipe, {"name": config.partition(":")[0].rpartition("/")[2].removesuffix(".py"), **plain})
+    recipe = build(Recipe, {"name": config.partition(":")[0].rpartition("/")[2].removesuffix(".py"), **in_steps(plain)})
     check(recipe)
     return recipe
 

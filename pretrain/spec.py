@@ -1,6 +1,7 @@
 """The recipe as frozen dataclasses: the one form in which settings travel below the door. No jax, no files.
 
-A field is part of the run's **identity** unless it is marked `runtime(...)`: a run folder is resumed only with the same identity.
+A field is part of the run's **identity** unless it is marked `runtime(...)`: a run folder is resumed only with the same identity. One
+that is marked `duration(...)` counts steps, and may be said in other units (`durations.py`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from ..data.spec import DataSpec
-from ..schema import runtime
+from ..schema import duration, runtime
 from ..sharding.spec import MeshSpec
 from .spec_objective import ObjectiveSpec
 from .spec_optimizer import OptimizerSpec
@@ -118,7 +119,7 @@ class TrainSpec:
     """
 
     batch_size: int = 32768
-    steps: int = runtime(390_625)
+    steps: int = duration(390_625, identity=False)
     dtype: str = "bfloat16"
     accumulate: int = runtime(1)
     remat: str = runtime("none")
@@ -156,7 +157,7 @@ class EvalSpec:
     params: what is evaluated and exported, `raw` parameters or their `ema`; absent: the average where `train.ema_decay` keeps one.
     """
 
-    every: int = 0
+    every: int = duration(0)
     batch_size: int = 256
     metric: str | None = None
     params: str | None = None
@@ -170,9 +171,9 @@ class CheckpointSpec:
     keep_last: how many of the newest are kept. keep_every: steps whose multiples are kept for ever.
     """
 
-    every: int = 1000
+    every: int = duration(1000)
     keep_last: int = 2
-    keep_every: int | None = None
+    keep_every: int | None = duration(None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -182,7 +183,7 @@ class LogSpec:
     peak_tflops: of one device, for the utilisation; absent: from the hardware table.
     """
 
-    every: int = 50
+    every: int = duration(50)
     writers: tuple[str, ...] = ("jsonl", "tensorboard")
     peak_tflops: float | None = None
 

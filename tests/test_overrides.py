@@ -50,7 +50,7 @@ def test_values_are_typed_by_the_schema(text, value):
         ("train.batch_size=big", "train.batch_size = 'big' has the wrong type; accepted is an integer"),
         ("train.batch_size=1.5", "train.batch_size = '1.5' has the wrong type; accepted is an integer"),
         ("train.batch_size=none", "train.batch_size = 'none' has the wrong type; accepted is an integer"),
-        ("optimizer.decay_steps=x", "optimizer.decay_steps = 'x' has the wrong type; accepted is an integer or none"),
+        ("data.resize_first=x", "data.resize_first = 'x' has the wrong type; accepted is an integer or none"),
         ("optimizer.betas=0.9", "optimizer.betas = [0.9] has the wrong type; accepted is a list of 2 numbers"),
         ("optimizer.betas=a,b", "optimizer.betas = 'a' has the wrong type; accepted is a number"),
         ("objective.terms=softmax", "objective.terms = 'softmax' has the wrong type; accepted is names with numbers"),

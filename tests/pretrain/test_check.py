@@ -93,7 +93,7 @@ WRONG = [
     (EMOJI, "data.caption.sources.txt=-1", "data.caption.sources.txt = -1.0 is out of range; accepted is a number from 0"),
     (EMOJI, "model.image.mean=nan,0,0", "model.image.mean[0] = nan is out of range; accepted is a finite number"),
     (EMOJI, "objective.init_bias=inf", "objective.init_bias = inf is out of range; accepted is a finite number"),
-    (EMOJI, "train.steps=None", "train.steps = 'None' has the wrong type; accepted is an integer"),
+    (EMOJI, "train.steps=None", "train.steps = 'None' is no duration; accepted is a number of steps, or a text such as 2000 steps"),
     (EMOJI, "model.image.mlp_dim=0", "model.image.mlp_dim = 0 is out of range"),
     (EMOJI, "data.cache_mb=-1", "data.cache_mb = -1 is out of range; accepted is a number from 0"),
     (EMOJI, "data.augment.flip=2", "data.augment.flip = 2.0 is out of range; accepted is a number from 0 to 1"),
