@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import posixpath
 import threading
 from collections.abc import Mapping
 
 from .remote_glob import list_remote
+from .retry import Refused
 from .scan import Scan
 from .sidecars import Count, energon_scan, img2dataset_count, wids_counts
 from .storage import is_local, open_url
 from .tar import Read
 
+LOG = logging.getLogger("diptych.data")
 JSON_BYTES, JSON_FILES = 64 << 20, 16  # of a folder's JSON files, which may be lists of shards
 
 
@@ -22,8 +25,8 @@ class Beside:
     def __init__(self) -> None:
         self._missing: set[tuple[str, str]] = set()
         self._lists: dict[str, Mapping[str, Count]] = {}
-        self._proved: set[str] = set()
-        self._lock = threading.Lock()
+        self._proved, self._noted = set[str](), set[str]()
+        self._lock = threading.RLock()
 
     def scan(self, url: str, *, read: Read, size: int) -> Scan | None:
         """The starts of samples, where there is a file that says them. Raises TarError where it does not fit the shard."""
@@ -41,25 +44,45 @@ class Beside:
             return first
 
     def _read(self, url: str) -> bytes | None:
-        """The file's content. A folder far away that lacks one such file is taken to lack them all."""
+        """The file's content. A folder far away that lacks one such file is taken to lack them all.
+
+        So is one that does not let us read it: who may not list a bucket, or has signed urls of the shards alone, is told 403 of files that
+        are not there, and some servers answer with a page.
+        """
         folder, _, name = url.rpartition("/")
         kind = (folder, name[name.find(".tar") :] if ".tar" in name else name[name.rfind("_") :])
-        if not is_local(url) and kind in self._missing:
+        if not is_local(url) and (kind in self._missing or "?" in name):  # a query says nothing of another file
             return None
         try:
             return _content(url)
         except FileNotFoundError:
             self._missing.add(kind)
-            return None
+        except (PermissionError, Refused) as error:
+            self._missing.add(kind)
+            self._note(folder, error)
+        return None
 
     def _list(self, folder: str) -> Mapping[str, Count]:
         with self._lock:
             if folder not in self._lists:
-                found: dict[str, Count] = {}
-                for url in _json_files(folder):
-                    found |= wids_counts(url, _content(url))
-                self._lists[folder] = found
+                self._lists[folder] = self._found(folder)
             return self._lists[folder]
+
+    def _found(self, folder: str) -> Mapping[str, Count]:
+        found: dict[str, Count] = {}
+        for url in _json_files(folder):
+            try:
+                found |= wids_counts(url, _content(url))
+            except (FileNotFoundError, PermissionError, Refused) as error:
+                self._note(folder, error)
+        return found
+
+    def _note(self, folder: str, error: OSError) -> None:
+        with self._lock:
+            again = folder in self._noted
+            self._noted.add(folder)
+        if not again:
+            LOG.info("what other tools may have written beside the shards in %s is not used: it cannot be read (%s)", folder, error)
 
 
 def _content(url: str) -> bytes:

@@ -16,13 +16,17 @@ from diptych.data.retry import Patience
 
 @dataclasses.dataclass
 class Site:
-    """files: path -> content. fault(number of the request) -> None or what goes wrong with it: `503`, `drop`, `cut`, `stall`."""
+    """files: path -> content. fault(number of the request) -> None or what goes wrong with it.
+
+    `503`, `drop` (no answer), `cut` and `stall` (half of one), `trickle` (a byte each 0.1 s).
+    """
 
     url: str
     files: dict = dataclasses.field(default_factory=dict)
     fault: object = staticmethod(lambda number: None)
     etags: bool = True
     ranges: bool = True
+    missing: int = 404  # the status of what is not there; 200: a page
     pace: float = 0.0  # seconds that each request takes
     requests: list = dataclasses.field(default_factory=list)
     faults: collections.Counter = dataclasses.field(default_factory=collections.Counter)
@@ -45,7 +49,7 @@ class Handler(BaseHTTPRequestHandler):
         site = self.server.site
         content = site.files.get(self.path)
         if content is None:
-            return self.send_error(404)
+            return self.answer(200, b"<html>", "", b"") if site.missing == 200 else self.send_error(site.missing)
         first, last = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"]).groups()
         start, end = int(first), min(int(last) + 1, len(content))
         with site.lock:
@@ -76,6 +80,12 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.server.stopping.wait(30 if fault == "stall" else 0)
             return self.hang_up()
+        if fault == "trickle":
+            for place in range(len(body)):
+                self.wfile.write(body[place : place + 1])
+                self.wfile.flush()
+                self.server.stopping.wait(0.1)
+            return
         self.wfile.write(body)
 
     def hang_up(self):

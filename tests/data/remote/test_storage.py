@@ -79,9 +79,10 @@ def test_opening_is_tried_again_too(site, noise, patience, fault):
 def test_a_trickle_is_a_stall(site, noise, patience, monkeypatch):
     monkeypatch.setattr("diptych.data.retry.SLOWEST", 1 << 40)
     blob = open_url(site.put("a.tar", noise(50_000)), patience=patience)
-    site.pace = 0.6
-    with pytest.raises(OSError, match="Timeout"):
-        blob.pread(0, 50_000)
+    site.fault = lambda number: "trickle"
+    with pytest.raises(OSError, match=r"gave up after 5 attempts.*Timeout"):
+        blob.pread(0, 50)
+    assert site.faults["trickle"] == 5
 
 
 @pytest.mark.parametrize("etags", [True, False])
@@ -102,6 +103,17 @@ def test_what_no_attempt_can_change_fails_at_once(site, noise, patience):
     with pytest.raises(OSError, match="does not serve ranges"):
         open_url(site.put("a.tar", noise(100)), patience=patience)
     assert len(site.requests) == 1
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, PermissionError), (403, PermissionError), (404, FileNotFoundError)])
+def test_what_a_server_refuses_is_not_asked_again(site, noise, patience, status, kind):
+    site.missing = status
+    with pytest.raises(kind, match=rf"{site.url}/none.tar: {kind.__name__}: status {status}"):
+        open_url(f"{site.url}/none.tar", patience=patience)
+    blob = open_url(site.put("a.tar", noise(100)), patience=patience)
+    del site.files["/a.tar"]
+    with pytest.raises(kind, match=f"status {status}"):
+        blob.pread(0, 10)
 
 
 def test_a_mistake_in_the_code_is_no_reason_to_try_again(patience):
