@@ -20,7 +20,8 @@ VERSION = 1
 class Origin:
     """The training that a model comes from.
 
-    recipe: its name. hash: of its identity. manifest: fingerprint of the training shards. steps, samples: trained on.
+    recipe: its name. hash: of its identity. manifest: fingerprint of the training shards. steps, samples: trained on. params: `raw`, or
+    `ema` where the weights are the moving average.
     """
 
     recipe: str
@@ -28,6 +29,7 @@ class Origin:
     manifest: str
     steps: int
     samples: int
+    params: str = "raw"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from ...sharding.layouts import named_leaves
 from ...sharding.mesh import make_mesh
 from ...sharding.spec import MeshSpec
 from ..checkpoint import SavedCheckpoints, check_same_tokenizer, restore_params
+from ..ema import evaluated
 from ..learner import make_learner
 from ..recipe import identity_hash
 from ..run_folder import read_recipe
@@ -31,6 +32,7 @@ from .model_card import latest_metrics, model_card
 def export_run(workdir: Path, out: Path, *, step: int | None = None) -> dict[str, Any]:
     """Writes the model of a run's checkpoint (the newest where `step` is absent) to the folder `out`, which appears whole or not at all.
 
+    Its parameters are those that the run evaluates: where it keeps their average, that (`eval.params`).
     Returns path, step, params_m (millions of parameters) and size_mb. An `out` that holds the same step of the same run is left as it is;
     UserError where it holds anything else. One process, one device, whatever the run was trained on.
     """
@@ -54,7 +56,14 @@ def origin_of(workdir: Path, recipe: Recipe, *, step: int) -> Origin:
     """What is known of the training up to a checkpoint."""
     with SavedCheckpoints(workdir) as checkpoints:
         data = checkpoints.data(step)
-    return Origin(recipe=recipe.name, hash=identity_hash(recipe), manifest=data["manifest"], steps=step, samples=data["samples"])
+    return Origin(
+        recipe=recipe.name,
+        hash=identity_hash(recipe),
+        manifest=data["manifest"],
+        steps=step,
+        samples=data["samples"],
+        params=evaluated(recipe),
+    )
 
 
 def write(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..ema import AVERAGED
 from ..evaluate import evaluations, read_evaluation
 from ..metrics_table import metrics_rows
 from ..spec import Recipe
@@ -25,9 +26,10 @@ def model_card(config: ExportConfig, recipe: Recipe, *, name: str, parameters: i
     """The card as Markdown. name: of the folder. parameters: how many. metrics: a table, or why there is none."""
     origin, model = config.origin, config.model
     objective = " + ".join(f"{weight:g} x {term}" for term, weight in recipe.objective.terms.items())
+    average = f", their moving average (decay {recipe.train.ema_decay:g})" if origin.params == AVERAGED else ""
     facts = {
         "recipe": f"`{origin.recipe}` (identity `{origin.hash[:16]}`)",
-        "parameters": f"{parameters:,}",
+        "parameters": f"{parameters:,}" + average,
         "image tower": f"depth {model.image.depth}, width {model.image.width}, patch {model.image.patch_size}, {config.image_size} pixels",
         "text tower": f"depth {model.text.depth}, width {model.text.width}, {model.text.context_length} tokens, {config.tokenizer}",
         "embedding": f"{model.embed_dim} numbers, unit length",

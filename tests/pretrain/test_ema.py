@@ -1,21 +1,26 @@
 """The average of the parameters: kept by the step, saved beside them, evaluated and exported in their place."""
 
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from diptych.errors import UserError
 from diptych.pretrain.check_train import check_train
 from diptych.pretrain.checkpoint import Checkpoints, restore_params
 from diptych.pretrain.ema import decay_at, evaluated
+from diptych.pretrain.evaluate import evaluate_run
+from diptych.pretrain.export.export import export_run
 from diptych.pretrain.learner import make_learner
 from diptych.pretrain.optimizer import make_optimizer
-from diptych.pretrain.spec import CheckpointSpec
+from diptych.pretrain.spec import CheckpointSpec, EvalSpec
 from diptych.pretrain.state import initial_state, state_layouts, state_shapes
 from diptych.pretrain.step import make_step
+from diptych.pretrain.train import train
 from diptych.sharding.layouts import batch_layout, named_leaves, path_name, places
 from diptych.sharding.mesh import make_mesh
 from diptych.sharding.spec import MeshSpec
@@ -145,3 +150,23 @@ def test_what_is_evaluated_by_default_is_the_average_where_there_is_one(tiny_rec
     ):
         with pytest.raises(UserError, match=message):
             check_train(averaging(recipe, **settings))
+
+
+def test_a_run_evaluates_and_exports_the_average(squares_recipe, tmp_path):
+    tasks = {"heldout": squares_recipe.eval.tasks["heldout"]}
+    recipe = averaging(dataclasses.replace(squares_recipe, mesh=MeshSpec(replica=1, fsdp=1, tensor=1)), decay=0.9)
+    recipe = dataclasses.replace(recipe, eval=EvalSpec(batch_size=16, tasks=tasks))
+    metrics = train(recipe, tmp_path)
+    assert json.loads((tmp_path / "eval" / "2.json").read_text())["params"] == "ema"
+    for params in ("ema", "raw"):
+        content = json.loads((tmp_path / "recipe.json").read_text())
+        content["recipe"]["eval"]["params"] = params
+        (tmp_path / "recipe.json").write_text(json.dumps(content))
+        export_run(tmp_path, tmp_path / params)
+        assert json.loads((tmp_path / params / "config.json").read_text())["origin"]["params"] == params
+    assert evaluate_run(tmp_path)["heldout/loss"] != metrics["heldout/loss"], "the raw parameters are evaluated anew"
+    assert "their moving average (decay 0.9)" in (tmp_path / "ema" / "README.md").read_text()
+    learner = make_learner(averaging(recipe, decay=0.9, params="ema"), make_mesh(recipe.mesh))
+    averages, weights = named_leaves(restore_params(tmp_path, learner, step=2)[1]), load_file(tmp_path / "ema" / "model.safetensors")
+    assert all(np.array_equal(averages[name], weight) for name, weight in weights.items())
+    assert not all(np.array_equal(averages[name], weight) for name, weight in load_file(tmp_path / "raw" / "model.safetensors").items())
