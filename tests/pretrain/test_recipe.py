@@ -118,6 +118,8 @@ def test_total_steps_are_identity_only_where_the_schedule_ends_with_them():
     for schedule, matters in (("cosine", True), ("linear", True), ("constant", False), ("rsqrt", False)):
         hashes = {identity_hash(load_recipe("clip_emoji", [f"optimizer.schedule={schedule}", f"train.steps={n}"])) for n in (400, 500)}
         assert (len(hashes) == 2) == matters, schedule
+    cooled = ["optimizer.schedule=constant", "optimizer.cooldown_steps=50"]
+    assert len({identity_hash(load_recipe("clip_emoji", [*cooled, f"train.steps={n}"])) for n in (400, 500)}) == 2
     longer = load_recipe("clip_emoji", ["train.steps=500", "optimizer.decay_steps=400"])
     assert identity_hash(longer) == identity_hash(load_recipe("clip_emoji"))
 
