@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ..sharding.axes import AnyMesh, Axes, mesh_axes
-from ..sharding.layouts import batch_layout, check_layouts, layouts_of, on_mesh
+from ..sharding.layouts import batch_layout, check_layouts, fit_layouts, layouts_of, on_mesh
 from .frozen import trained
 from .models.blocks import Compute
 from .models.dual_encoder import DualEncoder, build_model
@@ -102,6 +102,7 @@ def make_learner(recipe: Recipe, mesh: AnyMesh) -> Learner:
     """
     compute = Compute(dtype=jnp.dtype(recipe.train.dtype), remat=recipe.train.remat, scan_unroll=recipe.train.scan_unroll)
     module = nnx.eval_shape(lambda: LearnerModule(recipe, compute=compute, rngs=nnx.Rngs(0)))
+    fit_layouts(module, mesh.shape)
     graph, state = nnx.split(module)
     shapes, layouts = nnx.as_pure(state), on_mesh(layouts_of(state), mesh)
     check_layouts(shapes, layouts, mesh.shape)

@@ -51,12 +51,16 @@ class Axes:
         """Weights, gathered over fsdp wherever their layout shards them; its transpose is a reduce-scatter.
 
         Matrices in `dtype`: the cast comes first, which halves the bytes on the wire in bfloat16. Vectors (norms and biases) as they are.
+        What travels has the sharded dimension in front: libtpu makes an all-reduce of the whole of many a reduce-scatter over another.
         """
 
         def one(w: jax.Array, layout: P) -> jax.Array:
             w = w.astype(dtype) if w.ndim > 1 else w
             sharded = [dimension for dimension, axes in enumerate(layout) if self.fsdp in axes_of(axes)]
-            return lax.all_gather(w, self.fsdp, axis=sharded[0], tiled=True) if self.fsdp and sharded else w
+            if not (self.fsdp and sharded):
+                return w
+            rows = jnp.swapaxes(w, 0, sharded[0])
+            return jnp.swapaxes(lax.all_gather(rows, self.fsdp, axis=0, tiled=True), 0, sharded[0])
 
         return jax.tree.map(one, weights, layouts)
 

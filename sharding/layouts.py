@@ -15,6 +15,9 @@ from .spec import DATA_AXES
 
 P = jax.P
 
+# The dimension of a stack of layers: no axis of a mesh, so that it is never sharded, and a scan can take one layer after the other.
+LAYERS = "layers"
+
 
 def layouts_of(state: nnx.State) -> Any:
     """A tree of `P` in the shape of `nnx.as_pure(state)`, from the `out_sharding` note on every parameter."""
@@ -30,6 +33,35 @@ def on_mesh(layouts: Any, mesh: AnyMesh) -> Any:
         return kept[0] if len(kept) == 1 else kept or None
 
     return jax.tree.map(lambda layout: P(*(entry(axes) for axes in layout)), layouts, is_leaf=is_layout)
+
+
+def fit_layouts(module: nnx.Module, sizes: Mapping[str, int]) -> None:
+    """Notes on every parameter of a module that was just made the layout that `sizes` (mesh axis -> devices) divide: `fitted`."""
+    for _, variable in nnx.to_flat_state(nnx.state(module)):
+        layout = P(*variable.get_metadata("out_sharding"))
+        variable.set_metadata(out_sharding=tuple(fitted(layout, variable.shape, sizes)))
+
+
+def fitted(layout: P, shape: tuple[int, ...], sizes: Mapping[str, int]) -> P:
+    """The layout, fsdp moved to the first other dimension that it divides where it does not divide its own.
+
+    So400m's MLP has 4,304 = 16 x 269 hidden units: from fsdp = 32 on, `down` [4304, 1152] lies with its columns over fsdp. Where nothing
+    divides, the layout stays, and `check_layouts` says so.
+    """
+    entries = [axes_of(entry) for entry in layout]
+    home = next((dimension for dimension, axes in enumerate(entries) if "fsdp" in axes), None)
+
+    def divides(dimension: int, axes: tuple[str, ...]) -> bool:
+        return shape[dimension] % math.prod(sizes.get(axis, 1) for axis in axes) == 0
+
+    if home is None or divides(home, entries[home]):
+        return layout
+    for dimension, axes in enumerate(entries):
+        if dimension != home and LAYERS not in axes and divides(dimension, (*axes, "fsdp")):
+            entries[home] = tuple(axis for axis in entries[home] if axis != "fsdp")
+            entries[dimension] = (*axes, "fsdp")
+            return P(*(axes if len(axes) > 1 else axes[0] if axes else None for axes in entries))
+    return layout
 
 
 def batch_layout(mesh: AnyMesh) -> P:

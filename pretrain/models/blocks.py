@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ...sharding.axes import Axes
-from ...sharding.layouts import layer_layouts
+from ...sharding.layouts import LAYERS, layer_layouts
 from .layers import CrossAttention, LayerNorm, Mlp, SelfAttention
 from .parameters import BlockInit
 
@@ -86,7 +86,7 @@ class Stack(nnx.Module):
 
     def __init__(self, make_block: Callable[[nnx.Rngs], nnx.Module], *, depth: int, compute: Compute, rngs: nnx.Rngs):
         @nnx.split_rngs(splits=depth)
-        @nnx.vmap(in_axes=(0,), transform_metadata={nnx.PARTITION_NAME: None})
+        @nnx.vmap(in_axes=(0,), transform_metadata={nnx.PARTITION_NAME: LAYERS})
         def stacked(rngs: nnx.Rngs) -> nnx.Module:
             return make_block(rngs)
 

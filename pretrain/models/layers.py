@@ -12,6 +12,7 @@ from flax import nnx
 
 from ...sharding.axes import Axes
 from .activations import ACTIVATIONS
+from .attention import attend
 from .float32_sums import add
 from .parameters import BlockInit, Initializer, ones, parameter, zeros
 
@@ -31,17 +32,6 @@ class LayerNorm(nnx.Module):
         variance = jnp.square(centred).mean(-1, keepdims=True)
         y = centred * jax.lax.rsqrt(variance + self.eps) * self.scale[...] + self.bias[...]
         return y.astype(x.dtype)
-
-
-def attend(q: jax.Array, k: jax.Array, v: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
-    """Scaled dot-product attention with a float32 softmax: f[B, Q, H, K], f[B, N, H, K] x 2 -> f[B, Q, H, K].
-
-    mask: bool, broadcastable to [B, H, Q, N]; True where a query may look.
-    """
-    logits = jnp.einsum("bqhk,bnhk->bhqn", q * q.shape[-1] ** -0.5, k, preferred_element_type=jnp.float32)
-    if mask is not None:
-        logits = jnp.where(mask, logits, jnp.finfo(jnp.float32).min)
-    return jnp.einsum("bhqn,bnhk->bqhk", jax.nn.softmax(logits, axis=-1).astype(v.dtype), v)
 
 
 class SelfAttention(nnx.Module):
@@ -92,12 +82,12 @@ class CrossAttention(nnx.Module):
         self.out_bias = parameter(zeros, (width,), rngs=rngs)
         self.head_dim = width // heads
 
-    def __call__(self, x: jax.Array, context: jax.Array, *, axes: Axes) -> jax.Array:
-        """f[B, Q, D], f[B, N, C] -> f[B, Q, D]."""
+    def __call__(self, x: jax.Array, context: jax.Array, *, axes: Axes, mask: jax.Array | None = None) -> jax.Array:
+        """f[B, Q, D], f[B, N, C] -> f[B, Q, D]. mask: as in `attend`."""
         q = self._heads(add(x @ self.query[...], self.query_bias[...]))
         k = self._heads(add(context @ self.key[...], self.key_bias[...]))
         v = self._heads(add(context @ self.value[...], self.value_bias[...]))
-        heads = attend(q, k, v)
+        heads = attend(q, k, v, mask=mask)
         return add(axes.total(heads.reshape(*heads.shape[:2], -1) @ self.out[...]), self.out_bias[...])
 
     def _heads(self, columns: jax.Array) -> jax.Array:

@@ -1,10 +1,12 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import pytest
 
 from diptych.errors import UserError
 from diptych.pretrain.learner import make_learner
-from diptych.sharding.layouts import check_layouts, is_layout, named_leaves, on_mesh, places
+from diptych.sharding.layouts import LAYERS, check_layouts, fitted, is_layout, named_leaves, on_mesh, places
 from diptych.sharding.mesh import abstract_mesh, make_mesh
 from diptych.sharding.spec import MeshSpec
 
@@ -34,3 +36,30 @@ def test_places_are_the_layouts_on_a_mesh():
     layouts = {"a": P("fsdp", "tensor"), "b": (P(), P(("tensor", "fsdp"), None))}
     expected = {"a": jax.NamedSharding(mesh, P("fsdp", "tensor")), "b": tuple(jax.NamedSharding(mesh, layout) for layout in layouts["b"])}
     assert places(layouts, mesh) == expected
+
+
+def test_fsdp_moves_to_a_dimension_that_it_divides():
+    sizes = {"replica": 4, "fsdp": 64, "tensor": 1}
+    assert fitted(P(("tensor", "fsdp"), None), (4304, 1152), sizes) == P("tensor", "fsdp")
+    assert fitted(P(LAYERS, ("tensor", "fsdp"), None), (64, 4304, 1152), sizes) == P(LAYERS, "tensor", "fsdp"), "never the stack's"
+    assert fitted(P("fsdp", "tensor"), (100, 1152), {**sizes, "tensor": 2}) == P(None, ("tensor", "fsdp"))
+    assert fitted(P("fsdp", None), (640, 1152), sizes) == P("fsdp", None)
+    assert fitted(P("fsdp", None), (100, 100), sizes) == P("fsdp", None), "for check_layouts to name"
+
+
+def test_what_fsdp_could_not_divide_is_the_same_function(tiny_recipe, random_batch):
+    """Of 12 hidden units 8 devices divide none: `down` lies with its columns over fsdp."""
+    recipe = tiny_recipe("clip", remat="full")
+    tower = dataclasses.replace(recipe.model.image, mlp_dim=12)
+    recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, image=tower))
+    learner, batch = make_learner(recipe, make_mesh(MeshSpec(replica=1, fsdp=8, tensor=1))), random_batch()
+    assert named_leaves(learner.layouts, is_leaf=is_layout)["model.image.blocks.layers.mlp.down"] == P(None, None, "fsdp")
+    params = jax.jit(learner.init)()
+    want_loss, want = jax.jit(jax.value_and_grad(lambda params: learner.dense_loss(params, batch)[0]))(params)
+    with jax.set_mesh(learner.mesh):
+        placed = jax.device_put(params, places(learner.layouts, learner.mesh))
+        rows = jax.device_put(batch, jax.NamedSharding(learner.mesh, P("fsdp")))
+        loss, gradients = jax.jit(jax.value_and_grad(lambda params, batch: learner.loss(params, batch)[0]))(placed, rows)
+    assert float(loss) == pytest.approx(float(want_loss), rel=1e-5)
+    down, expected = (jax.device_get(named_leaves(tree)["model.image.blocks.layers.mlp.down"]) for tree in (gradients, want))
+    assert abs(down - expected).max() <= 1e-5 * abs(expected).max()
