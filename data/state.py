@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import UserError
 from ..schema import identity
 from .block_order import REVISION
+from .libraries import libraries
 from .mixture import Segment
 from .orders import kind_of_order
 from .source import Source
@@ -40,7 +41,7 @@ def data_state(
     samples: int,
     segments: Sequence[Segment] | None = None,
 ) -> dict[str, Any]:
-    """{"version", "samples", "seed", "manifest", "tokenizer", "pipeline", "mixture": [[first position, {name: weight}], ...]}.
+    """{"version", "samples", "seed", "manifest", "tokenizer", "pipeline", "mixture": [[first position, {name: weight}], ...], "libraries"}.
 
     `samples` were drawn so far in the run, the rest says from what.
     """
@@ -56,6 +57,7 @@ def data_state(
         "tokenizer": tokenizer.fingerprint,
         "pipeline": _digest(changes),
         "mixture": [[segment.first, dict(segment.weights)] for segment in segments or mixture_segments(spec, {})],
+        "libraries": libraries(spec),
     }
 
 
@@ -75,6 +77,8 @@ def mixture_segments(spec: DataSpec, saved: Mapping[str, Any]) -> list[Segment]:
 def check_state(saved: Mapping[str, Any], current: Mapping[str, Any], *, force: bool = False) -> None:
     """Raises UserError where a run that left `saved` would not see the same samples in the same order from `current` on.
 
+    Another version of a library that makes the samples is logged: it changes some of them at most.
+
     force: the reason is logged instead. A state of another format is refused all the same: its `samples` may mean something else.
     """
     for name, meaning in MEANING.items():
@@ -86,6 +90,12 @@ def check_state(saved: Mapping[str, Any], current: Mapping[str, Any], *, force: 
                 f"{reason}, so the run would not go on with the same samples; accepted is what it was, --force-data, or another --workdir"
             )
         LOG.warning("--force-data: %s; the run goes on with other samples", reason)
+    before = saved.get("libraries", {})
+    for name, now in current["libraries"].items():
+        if name in before and before[name] != now:
+            LOG.warning(
+                "%s is %s and was %s up to the checkpoint: some of the samples to come may differ a little", name, now, before[name]
+            )
 
 
 def _digest(values: Any) -> str:

@@ -12,6 +12,7 @@ import jax
 import optax
 
 from ..data.lengths import TextLengths
+from ..data.libraries import libraries
 from ..data.mixture import Segment
 from ..data.open_sources import open_sources
 from ..data.pipeline import TrainStream, check_state, data_state, mixture_segments
@@ -21,6 +22,7 @@ from ..errors import UserError
 from ..sharding.layouts import places
 from ..sharding.mesh import make_mesh
 from .check_devices import check_devices
+from .check_hosts import check_hosts
 from .check_parts import check_tokenizer
 from .checkpoint import Checkpoints
 from .evaluate import Evaluation, make_evaluation
@@ -103,6 +105,7 @@ class Start:
 def prepare(recipe: Recipe, workdir: Path, *, job: Job) -> Run:
     """Finds every mistake that can be found without compiling: UserError names it."""
     check_identity(workdir, recipe)
+    check_hosts(job, libraries(recipe.data))
     mesh = make_mesh(check_devices(recipe, device_count=jax.device_count()))
     tokenizer = find_tokenizer(workdir, recipe.data.tokenizer)
     check_tokenizer(recipe, vocab_size=tokenizer.vocab_size, eos_id=tokenizer.eos_id)

@@ -1,4 +1,5 @@
 import dataclasses
+import importlib.metadata
 import json
 import logging
 
@@ -6,9 +7,10 @@ import pytest
 
 from diptych import UserError
 from diptych.data.index import index_shards
+from diptych.data.libraries import libraries
 from diptych.data.mixture import Segment
 from diptych.data.pipeline import check_state, data_state, mixture_segments
-from diptych.data.spec import AugmentSpec, DataSpec, DecodeSpec, PartSpec
+from diptych.data.spec import AugmentSpec, CaptionSpec, DataSpec, DecodeSpec, PartSpec, TokenizerSpec
 
 
 @pytest.fixture
@@ -24,7 +26,10 @@ def state_of(words, spec):
 
 def test_state_is_small_json_and_the_same_run_goes_on(shards, state_of):
     state = json.loads(json.dumps(state_of(shards())))
-    assert state.keys() == {"version", "samples", "seed", "manifest", "tokenizer", "pipeline", "mixture"} and state["samples"] == 64
+    assert (
+        state.keys() == {"version", "samples", "seed", "manifest", "tokenizer", "pipeline", "mixture", "libraries"}
+        and state["samples"] == 64
+    )
     check_state(state, state_of(shards(), samples=0, threads=7, cache_mb=3, text_lengths=(8, 16), max_bad_fraction=0.5))
 
 
@@ -86,6 +91,36 @@ def test_other_data_can_be_forced_but_no_other_format(shards, state_of, caplog):
     assert [record.message.split()[1] for record in caplog.records] == ["seed", "what"]
     with pytest.raises(UserError, match="the format of the data's state differs"):
         check_state(saved | {"version": 1}, saved, force=True)
+
+
+def test_another_version_of_a_library_is_told_but_not_refused(shards, state_of, caplog):
+    now = state_of(shards())
+    old = now | {"libraries": now["libraries"] | {"pillow": "pillow 9.0.0", "ftfy": "1.0", "gone": "3"}}
+    with caplog.at_level(logging.WARNING, logger="diptych.data"):
+        check_state(old, now)
+        check_state({name: value for name, value in now.items() if name != "libraries"}, now)  # a state of earlier times
+    told = [record.message for record in caplog.records]
+    assert len(told) == 2 and told[0].startswith(f"pillow is {now['libraries']['pillow']} and was pillow 9.0.0 up to the checkpoint")
+    assert told[1].startswith(f"ftfy is {importlib.metadata.version('ftfy')} and was 1.0 up")
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({}, {"pillow", "ftfy", "tokenizers"}),
+        ({"tokenizer": TokenizerSpec(preset="clip_hf")}, {"pillow", "tokenizers"}),
+        ({"tokenizer": TokenizerSpec(kind="sentencepiece", preset="siglip")}, {"pillow", "sentencepiece"}),
+        ({"tokenizer": TokenizerSpec(kind="sentencepiece", preset="siglip2")}, {"pillow", "sentencepiece", "tokenizers"}),
+        ({"tokenizer": TokenizerSpec(kind="huggingface"), "caption": CaptionSpec(clean="clip")}, {"pillow", "ftfy", "tokenizers"}),
+        (
+            {"decode": DecodeSpec(backend="simplejpeg", resizer="cykooz")},
+            {"pillow", "simplejpeg", "cykooz-resizer", "ftfy", "tokenizers"},
+        ),
+    ],
+)
+def test_the_libraries_are_those_in_use(settings, names):
+    found = libraries(DataSpec(**settings))
+    assert found.keys() == names and all(found.values())
 
 
 def mixed(**weights):

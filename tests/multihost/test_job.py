@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from diptych.errors import UserError
 from diptych.launch.distributed import initialize, is_first
+from diptych.pretrain.check_hosts import check_hosts
 from diptych.pretrain.feed import counted_slots, local_slots
 from diptych.pretrain.job import Job, store
 from diptych.sharding.mesh import make_mesh
@@ -36,6 +37,11 @@ job.gather(0)
 said.append(0 < held() <= before)
 try:
     make_mesh(MeshSpec(replica=1, fsdp=2, tensor=1))
+except UserError as error:
+    said.append(str(error))
+try:
+    check_hosts(job, {"pillow": "12", "ftfy": "6"})
+    check_hosts(job, {"pillow": f"1{index}"})
 except UserError as error:
     said.append(str(error))
 slots = local_slots(make_mesh(MeshSpec(replica=2, fsdp=2, tensor=1)), 8).tolist()
@@ -64,7 +70,9 @@ def test_two_processes_agree():
     results = [job.communicate(timeout=60) for job in jobs]
     assert [job.returncode for job in jobs] == [0, 0], results
     too_small = "mesh.replica x mesh.fsdp x mesh.tensor = 2, and the 2 processes have 4 devices; accepted is a mesh of all 4"
-    said = str(["from 0", False, "no", [{"from": 0}, {"from": 1}], [1], [], "waited", True, too_small])
+    unlike = "pillow is 10 in process 0 and 11 in process 1, so that the same sample would differ between hosts; accepted is one version "
+    unlike += "on all of them"
+    said = str(["from 0", False, "no", [{"from": 0}, {"from": 1}], [1], [], "waited", True, too_small, unlike])
     all_slots = list(range(8))  # tensor lies over both hosts
     assert results[0][0].splitlines() == [f"{said}|{[[0, 1, 2, 3], all_slots, all_slots]}|True"]
     assert results[1][0].splitlines() == [f"{said}|{[[4, 5, 6, 7], all_slots, []]}|False"]
