@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .cached_blob import CachedBlob, Paths
-from .index_manifest import index_manifest
+from .index_manifest import index_manifest, names_manifest
 from .kept import Kept
-from .manifest import Manifest
+from .manifest import Manifest, Shard
+from .open_shards import open_shards
 from .read_shard import scan_blob
 from .sample import Sample
 from .scan import sample_members
 from .storage import Blob, is_local, open_url
 from .tar import BLOCK
 from .tar_names import TarError
+from .versions import DoubtTimes, refuse_version
 
-OPEN_FILES = 256
 LOCATED_SHARDS = 1024  # whose starts are kept, where they had to be found: 40 kB each at 10,000 samples
 
 
@@ -31,13 +33,15 @@ class Index:
     wherever they lie.
     """
 
-    def __init__(self, manifest: Manifest, *, cache: Paths | None = None):
+    def __init__(self, manifest: Manifest, *, cache: Paths | None = None, other_version: Callable[[Shard, str], None] = refuse_version):
+        """other_version: called with a shard, and the etag that it has now, where that is not the manifest's."""
+        self._other_version = other_version
         self.shards, self.fingerprint, self._starts, self._cache = manifest.shards, manifest.fingerprint, manifest.starts, cache
         self._set_up()
 
     def _set_up(self) -> None:
         self._first = [0, *itertools.accumulate(shard.samples for shard in self.shards)]
-        self._open: Kept[int, Blob] = Kept(OPEN_FILES)
+        self._name = object()  # among the indices of the process
         self._located: Kept[int, np.ndarray] = Kept(LOCATED_SHARDS)
 
     def __len__(self) -> int:
@@ -50,7 +54,7 @@ class Index:
 
     def through(self, cache: Paths) -> Index:
         """The same index, which reads shards from far away out of `cache` where they are there."""
-        return Index(Manifest(self.shards, self._starts, self.fingerprint), cache=cache)
+        return Index(Manifest(self.shards, self._starts, self.fingerprint), cache=cache, other_version=self._other_version)
 
     def read(self, sample: int) -> Sample:
         """Sample number `sample` of 0..len-1, in one read. Raises OSError, also where the shard is not what was indexed."""
@@ -88,17 +92,20 @@ class Index:
         return starts
 
     def _blob(self, number: int) -> Blob:
-        shard = self.shards[number]
-        cache = self._cache
-        if cache is not None and not is_local(shard.url):
-            return self._open.get(number, lambda: CachedBlob(shard.url, size=shard.bytes, etag=shard.etag, cache=cache))
-        blob = self._open.get(number, lambda: open_url(shard.url))
+        return open_shards(os.getpid()).get((self._name, number), lambda: self._opened(self.shards[number]))
+
+    def _opened(self, shard: Shard) -> Blob:
+        if self._cache is not None and not is_local(shard.url):
+            return CachedBlob(shard.url, size=shard.bytes, etag=shard.etag, cache=self._cache)
+        blob = open_url(shard.url)
         if blob.size != shard.bytes:
             raise OSError(f"{shard.url} has changed since it was indexed: it had {shard.bytes} bytes and has {blob.size}")
+        if shard.etag and shard.etag != blob.etag:
+            self._other_version(shard, blob.etag)
         return blob
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("shards", "fingerprint", "_starts", "_cache")}
+        return {name: getattr(self, name) for name in ("shards", "fingerprint", "_starts", "_cache", "_other_version")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -107,4 +114,5 @@ class Index:
 
 def index_shards(patterns: Sequence[str], *, setting: str) -> Index:
     """The index of all samples in the shards, or the manifest, that `patterns` name: as `index_manifest`, which says what it raises."""
-    return Index(index_manifest(patterns, setting=setting))
+    manifest = index_manifest(patterns, setting=setting)
+    return Index(manifest, other_version=DoubtTimes(setting) if names_manifest(patterns) else refuse_version)

@@ -29,7 +29,7 @@ def index_manifest(patterns: Sequence[str], *, setting: str) -> Manifest:
 
     setting: the path in the recipe, for messages. Raises UserError (nothing matches, a file is not a whole tar, no samples), OSError.
     """
-    if any(pattern.endswith(".json") for pattern in patterns):
+    if names_manifest(patterns):
         return open_manifest(patterns, setting=setting)
     found = find(patterns, setting=setting)
     out, progress = cached_manifest(patterns), _Said(setting)
@@ -39,6 +39,11 @@ def index_manifest(patterns: Sequence[str], *, setting: str) -> Manifest:
     if not manifest.samples:
         raise UserError(f"{setting} = {list(patterns)} holds no samples; {ACCEPTED}")
     return manifest
+
+
+def names_manifest(patterns: Sequence[str]) -> bool:
+    """Whether a manifest is named, which is taken as it is: no shard is looked at."""
+    return any(pattern.endswith(".json") for pattern in patterns)
 
 
 def open_manifest(patterns: Sequence[str], *, setting: str) -> Manifest:

@@ -105,7 +105,9 @@ def _shards(rows: list[dict[str, Any]], *, folder: str) -> tuple[Shard, ...]:
     inside, suffixes = os.path.join(folder, ""), dict[tuple[str, ...], tuple[str, ...]]()
     shards = []
     for row in rows:
-        row["url"] = row["url"] if "://" in row["url"] or row["url"].startswith("/") else inside + row["url"]
+        if not ("://" in row["url"] or row["url"].startswith("/")):
+            row["url"] = inside + row["url"]
+            row["etag"] = None if "://" in inside else row["etag"]  # the time of the file that was uploaded to there
         extensions = tuple(row["extensions"])
         row["extensions"] = suffixes.setdefault(extensions, extensions)
         shards.append(Shard(**row))

@@ -2,6 +2,7 @@ import gzip
 import io
 import os
 import pickle
+import resource
 import shutil
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from diptych import UserError
-from diptych.data import index as index_module
+from diptych.data import open_shards
 from diptych.data.index import index_shards
 
 LONG = "a_folder.with.dots/" + "deep/" * 30 + "x" * 120
@@ -152,12 +153,27 @@ def test_fingerprint_follows_content_not_place(tmp_path, shards):
 
 
 def test_threads_share_an_index_with_few_open_files(shards, sample_members, monkeypatch):
-    monkeypatch.setattr(index_module, "OPEN_FILES", 1)
+    monkeypatch.setattr(open_shards, "OPEN_FILES", 1)
+    open_shards.open_shards.cache_clear()
     index = index_shards(shards(), setting="data.train")
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(index.read, list(range(40)) * 10))
     assert [dict(sample.members) for sample in found[:40]] == [sample_members(number) for number in range(40)]
     assert [sample.key for sample in found] == [f"{number:04d}" for number in range(40)] * 10
+
+
+def test_all_sources_together_keep_within_the_open_files_of_the_process(tmp_path, write_shard):
+    for number in range(40):
+        write_shard(tmp_path / f"s-{number:02d}.tar", {"a.txt": b"1"})
+    indices = [index_shards([f"{tmp_path}/s-*.tar"], setting="x") for _ in range(5)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 80, hard))
+    open_shards.open_shards.cache_clear()
+    try:
+        assert {index.read(number).members["txt"] for number in range(40) for index in indices} == {b"1"}
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        open_shards.open_shards.cache_clear()
 
 
 def test_pickled_index_reads(shards):

@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import logging
 import os
+import pickle
 import subprocess
 import sys
 
@@ -68,6 +69,29 @@ def test_a_second_start_reads_nothing_and_a_change_reads_what_changed(shards, re
 
 def mtime(index, name):
     return next(int(shard.etag.removeprefix("mtime:")) for shard in index.shards if shard.url.endswith(name))
+
+
+def test_a_shard_that_is_replaced_by_one_of_its_size_after_the_start_is_refused(tmp_path, shards):
+    index = index_shards(shards(), setting="data.train")
+    (tmp_path / "other").write_bytes((tmp_path / "s-1.tar").read_bytes())
+    os.replace(tmp_path / "other", tmp_path / "s-1.tar")
+    assert index.read(0).key == "0000"
+    for _ in range(2):
+        with pytest.raises(OSError, match=r"s-1.tar has changed since it was indexed: it was mtime:\d+ and is mtime:\d+"):
+            pickle.loads(pickle.dumps(index)).read(20)
+
+
+def test_a_manifest_may_have_been_copied_with_its_shards(tmp_path, shards, sample_members, caplog):
+    manifest = tmp_path / "all.json"
+    index(manifest, shards())
+    untouched = index_shards([str(manifest)], setting="data.train")
+    untouched.read(39)
+    assert caplog.text == ""
+    for name in ("s-0.tar", "s-2.tar"):
+        os.utime(tmp_path / name, ns=(0, 0))
+    copied = index_shards([str(manifest)], setting="data.train")
+    assert [dict(copied.read(number).members) for number in range(40)] == [sample_members(number) for number in range(40)]
+    assert caplog.text.count("data.train: ") == caplog.text.count("was changed or copied after it was indexed") == 1
 
 
 def test_shards_that_come_or_go_are_noticed(tmp_path, shards, reads, write_shard, sample_members):

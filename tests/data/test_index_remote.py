@@ -77,6 +77,14 @@ def test_a_second_start_asks_for_the_listing_alone(store, requests):
     assert [name for name, _ in requests] == ["s-1.tar"]
 
 
+def test_an_object_that_is_replaced_by_one_of_its_size_is_refused(store):
+    index = index_shards([f"{FOLDER}/s-*.tar"], setting="x")
+    store.put("s-1.tar", store.files.cat_file("/bucket/set/s-1.tar").replace(b"a", b"b"))
+    assert index.read(39).key == "0039"
+    with pytest.raises(OSError, match=r"s-1.tar has changed since it was indexed: it was created:.* and is created:"):
+        index.read(20)
+
+
 def test_a_manifest_beside_its_shards_far_away(store, requests, tmp_path, sample_members):
     Indexing(out=tmp_path / "all.json", setting="x").run(find([f"{tmp_path}/s-*.tar"], setting="x"))
     for name in ("all.json", json.loads((tmp_path / "all.json").read_text())["starts"]):
@@ -84,7 +92,7 @@ def test_a_manifest_beside_its_shards_far_away(store, requests, tmp_path, sample
     requests.clear()
     for asked in (2, 1):
         index = index_shards([f"{FOLDER}/all.json"], setting="x")
-        assert len(requests) == asked and index.shards[0].url == f"{FOLDER}/s-0.tar"
+        assert len(requests) == asked and (index.shards[0].url, index.shards[0].etag) == (f"{FOLDER}/s-0.tar", None)
         assert [dict(index.read(number).members) for number in (0, 39)] == [sample_members(0), sample_members(39)]
         requests.clear()
     store.put("all.json", b"{}")
