@@ -100,7 +100,3 @@ def _check_schedule(schedule: SizeScheduleSpec, *, patch_size: int) -> None:
     longest = MAX_PIXELS // schedule.patch_size**2
     if any(length > longest for length in schedule.seq_lens):
         raise UserError(f"data.size_schedule.seq_lens = {schedule.seq_lens} is out of range; accepted are numbers up to {longest}")
-    raise UserError(
-        f"data.size_schedule.{'sizes' if schedule.sizes else 'seq_lens'} = {schedule.sizes or schedule.seq_lens} needs an image tower that "
-        "takes images of several sizes, which model.image describes none of yet; accepted is data.size_schedule = none"
-    )

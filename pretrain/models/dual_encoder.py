@@ -13,6 +13,7 @@ from ..randomness import Randomness
 from ..spec import ModelSpec
 from .blocks import Compute
 from .decoder import Decoder
+from .image_inputs import Images, images_of
 from .image_tower import ImageTower
 from .parameters import gathered_weight
 from .text_tower import TextTower
@@ -36,13 +37,13 @@ class DualEncoder(nnx.Module):
     ) -> dict[str, jax.Array]:
         """The named outputs that are needed, of image_embedding and text_embedding, float32[B, E]. random: None in an evaluation."""
         encoders = {
-            "image_embedding": lambda: self.encode_image(batch["image"], axes=axes),
+            "image_embedding": lambda: self.encode_image(images_of(batch), axes=axes),
             "text_embedding": lambda: self.encode_text(batch["text"], axes=axes),
         }
         return {name: encoders[name]() for name in sorted(needs)}
 
-    def encode_image(self, images: jax.Array, *, axes: Axes) -> jax.Array:
-        """uint8[B, H, W, 3] -> float32[B, E], rows of length one."""
+    def encode_image(self, images: Images, *, axes: Axes) -> jax.Array:
+        """uint8[B, H, W, 3], or patches -> float32[B, E], rows of length one."""
         with jax.named_scope("image_tower"):
             return unit(self.image.embed(images, axes=axes))
 
@@ -67,7 +68,7 @@ class ContrastiveCaptioner(DualEncoder):
         if not needs & {"hidden", "unembedding"}:
             return super().__call__(batch, needs=needs, axes=axes, random=random)
         with jax.named_scope("image_tower"):
-            image = self.image(batch["image"], axes=axes)
+            image = self.image(images_of(batch), axes=axes)
         with jax.named_scope("text_tower"):
             text = self.text(batch["text"], axes=axes)
         with jax.named_scope("decoder"):

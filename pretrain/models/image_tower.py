@@ -12,9 +12,10 @@ from ...sharding.axes import Axes
 from ..spec import ImageTowerSpec
 from .blocks import Block, Compute, Stack
 from .float32_sums import add, repeat
+from .image_inputs import Images, PatchSequences, position_weights
 from .layers import LayerNorm
 from .parameters import block_init, gathered, gathered_weight, normal, parameter, uniform, xavier, zeros
-from .pooling import AttentionalPool, MapPool, TowerOutput
+from .pooling import AttentionalPool, MapPool, TowerOutput, mean_token
 
 
 def patches(images: jax.Array, patch_size: int) -> jax.Array:
@@ -33,7 +34,7 @@ class ImageTower(nnx.Module):
         pixels, count = 3 * spec.patch_size**2, (image_size // spec.patch_size) ** 2
         clip = spec.init == "clip"
         init = block_init("clip_image" if clip else spec.init, width=width, mlp_dim=mlp_dim, depth=spec.depth)
-        self.spec, self.compute = spec, compute
+        self.spec, self.compute, self.grid = spec, compute, image_size // spec.patch_size
         self.patch = parameter(uniform(pixels**-0.5) if clip else xavier(pixels, width), (pixels, width), None, "fsdp", rngs=rngs)
         self.patch_bias = None if clip else parameter(zeros, (width,), rngs=rngs)
         self.class_token = parameter(normal(width**-0.5), (width,), rngs=rngs) if spec.pool == "cls" else None
@@ -63,27 +64,30 @@ class ImageTower(nnx.Module):
             return AttentionalPool(width, output_width=embed_dim, queries=spec.pool_queries, heads=heads, norm_eps=spec.norm_eps, rngs=rngs)
         return None
 
-    def __call__(self, images: jax.Array, *, axes: Axes) -> TowerOutput:
-        """uint8[B, H, W, 3] -> tokens f[B, N, D] and pooled f[B, D] (before the projection)."""
-        x = self.blocks(self._embed(images, axes), axes=axes)
+    def __call__(self, images: Images, *, axes: Axes) -> TowerOutput:
+        """uint8[B, H, W, 3], or patches -> tokens f[B, N, D] and pooled f[B, D] (before the projection)."""
+        mask = self._mask(images)
+        x = self.blocks(self._embed(images, axes), axes=axes, mask=mask)
         match self.spec.pool:
             case "cls":
                 tokens = self.norm(x)
                 return TowerOutput(tokens=tokens[:, 1:], pooled=tokens[:, 0])
             case "gap":
                 tokens = self.norm(x)
-                return TowerOutput(tokens=tokens, pooled=tokens.mean(1))
+                return TowerOutput(tokens=tokens, pooled=mean_token(tokens, None if mask is None else mask[:, 0, 0]))
             case "map":
                 tokens = self.norm(x)
-                return TowerOutput(tokens=tokens, pooled=gathered(self.pool, axes=axes, dtype=self.compute.dtype)(tokens, axes=axes))
+                pool = gathered(self.pool, axes=axes, dtype=self.compute.dtype)
+                return TowerOutput(tokens=tokens, pooled=pool(tokens, axes=axes, mask=mask))
             case _:
-                tokens = self.norm(gathered(self.pool, axes=axes, dtype=self.compute.dtype)(x, axes=axes))
+                tokens = self.norm(gathered(self.pool, axes=axes, dtype=self.compute.dtype)(x, axes=axes, mask=mask))
                 return TowerOutput(tokens=tokens[:, 1:], pooled=tokens[:, 0])
 
-    def embed(self, images: jax.Array, *, axes: Axes) -> jax.Array:
-        """uint8[B, H, W, 3] -> the vector that the embedding is made of, f[B, E]; nothing is computed for tokens that no one reads."""
+    def embed(self, images: Images, *, axes: Axes) -> jax.Array:
+        """What `__call__` takes -> the vector that the embedding is made of, f[B, E]; nothing is computed for tokens that no one reads."""
         if self.spec.pool == "cls":
-            row = self.blocks.at(self._embed(images, axes), lambda x: x[:, :1], axes=axes)
+            mask = self._mask(images)
+            row = self.blocks.at(self._embed(images, axes), lambda x: x[:, :1], axes=axes, mask=mask, row_mask=mask)
             return self.project(self.norm(row)[:, 0], axes=axes)
         return self.project(self(images, axes=axes).pooled, axes=axes)
 
@@ -93,16 +97,38 @@ class ImageTower(nnx.Module):
             return pooled
         return pooled @ gathered_weight(self.projection, axes=axes, dtype=self.compute.dtype)
 
-    def _embed(self, images: jax.Array, axes: Axes) -> jax.Array:
+    def _embed(self, images: Images, axes: Axes) -> jax.Array:
         scale, shift = pixel_normalisation(self.spec)
-        x = patches(images.astype(jnp.float32) * scale + shift, self.spec.patch_size).astype(self.compute.dtype)
+        if isinstance(images, PatchSequences):
+            pixels = images.pixels.astype(jnp.float32).reshape(*images.pixels.shape[:2], -1, 3) * scale + shift
+            x = pixels.reshape(images.pixels.shape).astype(self.compute.dtype)
+        else:
+            x = patches(images.astype(jnp.float32) * scale + shift, self.spec.patch_size).astype(self.compute.dtype)
         x = x @ gathered_weight(self.patch, axes=axes, dtype=self.compute.dtype)
         if self.patch_bias is not None:
             x = add(x, self.patch_bias[...])
         if self.class_token is not None:
             x = jnp.concatenate([repeat(self.class_token[...][None], like=x), x], axis=1)
-        x = add(x, gathered_weight(self.position, axes=axes, dtype=jnp.float32))
+        x = add(x, self._positions(images, axes))
         return x if self.norm_first is None else self.norm_first(x)
+
+    def _positions(self, images: Images, axes: Axes) -> jax.Array:
+        """f32[N, D], or [B, N, D] for patches: of the class token, if there is one, then of each patch."""
+        table = gathered_weight(self.position, axes=axes, dtype=jnp.float32)
+        weights = position_weights(images, grid=self.grid, patch_size=self.spec.patch_size)
+        if weights is None:
+            return table
+        first = len(table) - self.grid**2
+        on_grid = jnp.einsum("...ng,gd->...nd", weights, table[first:], precision=jax.lax.Precision.HIGHEST)
+        before = jnp.broadcast_to(table[:first], (*on_grid.shape[:-2], first, on_grid.shape[-1]))
+        return jnp.concatenate([before, on_grid], axis=-2)
+
+    def _mask(self, images: Images) -> jax.Array | None:
+        """Which tokens may be looked at, bool[B, 1, 1, N]; None: all."""
+        if not isinstance(images, PatchSequences):
+            return None
+        first = self.class_token is not None
+        return jnp.pad(images.mask, ((0, 0), (first, 0)), constant_values=True)[:, None, None]
 
 
 def pixel_normalisation(spec: ImageTowerSpec) -> tuple[jax.Array, jax.Array]:

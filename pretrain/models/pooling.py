@@ -27,6 +27,14 @@ def token_at(x: jax.Array, index: jax.Array) -> jax.Array:
     return jnp.take_along_axis(x, index[:, None, None], axis=1)
 
 
+def mean_token(x: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """The mean of f[B, N, D] over the tokens where mask bool[B, N] is true (None: all): f[B, D]."""
+    if mask is None:
+        return x.mean(1)
+    wide = jnp.where(mask[..., None], x.astype(jnp.float32), 0.0).sum(1)
+    return (wide / mask.sum(1, keepdims=True)).astype(x.dtype)
+
+
 class MapPool(nnx.Module):
     """Attention pooling by one learnt probe, then a residual MLP (Zhai et al., 2022, "Scaling vision transformers", section 2.2)."""
 
@@ -36,9 +44,9 @@ class MapPool(nnx.Module):
         self.norm = LayerNorm(width, eps=norm_eps, rngs=rngs)
         self.mlp = Mlp(width, mlp_dim=mlp_dim, activation=activation, init=init, rngs=rngs)
 
-    def __call__(self, x: jax.Array, *, axes: Axes) -> jax.Array:
-        """f[B, N, D] -> f[B, D]."""
-        y = self.attention(repeat(self.probe[...], like=x), x, axes=axes)
+    def __call__(self, x: jax.Array, *, axes: Axes, mask: jax.Array | None = None) -> jax.Array:
+        """f[B, N, D] -> f[B, D]. mask: which tokens the probe may look at, bool[B, 1, 1, N]."""
+        y = self.attention(repeat(self.probe[...], like=x), x, axes=axes, mask=mask)
         return (y + self.mlp(self.norm(y), axes=axes))[:, 0]
 
 
@@ -54,7 +62,7 @@ class AttentionalPool(nnx.Module):
         self.norm_context = LayerNorm(width, eps=norm_eps, rngs=rngs)
         self.attention = CrossAttention(output_width, context_width=width, heads=heads, init=xavier(output_width, width), rngs=rngs)
 
-    def __call__(self, x: jax.Array, *, axes: Axes) -> jax.Array:
-        """f[B, N, D] -> f[B, queries, output_width]."""
+    def __call__(self, x: jax.Array, *, axes: Axes, mask: jax.Array | None = None) -> jax.Array:
+        """f[B, N, D] -> f[B, queries, output_width]. mask: which tokens the queries may look at, bool[B, 1, 1, N]."""
         query = repeat(self.norm_query(self.query[...]), like=x)
-        return self.attention(query, self.norm_context(x), axes=axes)
+        return self.attention(query, self.norm_context(x), axes=axes, mask=mask)
