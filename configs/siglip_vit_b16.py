@@ -1,8 +1,8 @@
 """SigLIP ViT-B/16 (Zhai et al., 2023, "Sigmoid loss for language image pre-training").
 
 Loss and its initial scale and bias: section 3.2, algorithm 1. Batch, learning rate, decay and the second beta: sections 4.2 and 4.5.
-Towers, pooling, vocabulary (32,000 pieces) and context (64 tokens) are those of the released weights. Their cleaning of captions and
-padding with the end token are not part of it: captions are tokenized as the SentencePiece model of `data.tokenizer.path` says.
+Towers, pooling, vocabulary (32,000 pieces of C4), context (64 tokens) and the presets `siglip` of images and captions are those of the
+released weights: images squashed, captions in lower case without punctuation, their end token up to the end of the row.
 Length and warm-up are those of its successor (Tschannen et al., 2025, section 2.1): 40 billion samples, 20,000 steps.
 arg: the shard pattern to train on.
 """
@@ -37,9 +37,9 @@ def get_config(arg: str = "") -> ConfigDict:
         {
             "train": (arg or "data/train-{00000..39999}.tar",),
             "image_size": 224,
-            "resize": "squash",
+            "preset": "siglip",
             "threads": 16,
-            "tokenizer": {"kind": "sentencepiece", "path": "data/c4_en_32000.model"},
+            "tokenizer": {"kind": "sentencepiece", "preset": "siglip", "path": "data/c4_en_32000.model"},
         }
     )
     config.optimizer = ConfigDict({"peak_lr": 1e-3, "warmup_steps": 20_000, "weight_decay": 1e-4, "betas": (0.9, 0.95), "eps": 1e-8})

@@ -64,3 +64,8 @@ def test_large_recipes_are_the_papers(name, batch_size, steps, peak_lr, embed_di
     recipe = load_recipe(name)
     assert (recipe.train.batch_size, recipe.train.steps, recipe.optimizer.peak_lr) == (batch_size, steps, peak_lr)
     assert (recipe.model.embed_dim, recipe.train.dtype) == (embed_dim, "bfloat16")
+
+
+def test_siglip_sees_what_its_released_weights_saw():
+    data = load_recipe("siglip_vit_b16").data
+    assert (data.preset, data.tokenizer.preset) == ("siglip", "siglip")
