@@ -64,14 +64,14 @@ def data_state(
 def mixture_segments(spec: DataSpec, saved: Mapping[str, Any]) -> list[Segment]:
     """The weights of the sources: those of the state `saved`, then the recipe's from where it ends, if they differ.
 
-    saved: empty at the start of a run.
+    saved: empty at the start of a run. Where it names other sources (`--force-data`), the recipe's weights count from the first sample on.
     """
     weights = {name: part.weight for name, part in sorted(spec.mixture.items())} or {ALONE: 1.0}
     samples = saved.get("samples", 0)
     segments = [Segment(first, earlier) for first, earlier in saved.get("mixture", []) if first < samples]
-    if not segments or segments[-1].weights != weights:
-        segments.append(Segment(samples, weights))
-    return segments
+    if not segments or segments[-1].weights.keys() != weights.keys():
+        return [Segment(0, weights)]
+    return segments if segments[-1].weights == weights else [*segments, Segment(samples, weights)]
 
 
 def check_state(saved: Mapping[str, Any], current: Mapping[str, Any], *, force: bool = False) -> None:

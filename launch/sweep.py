@@ -16,7 +16,8 @@ from ..errors import Stopped
 from ..pretrain.recipe import load_recipe
 from ..pretrain.recipe_file import load_module
 from ..pretrain.results import drop_result, read_result, write_json
-from ..pretrain.run_folder import check_identity, read_run
+from ..pretrain.run_folder import read_run
+from ..pretrain.same_run import check_identity
 from ..pretrain.spec import Recipe
 from ..pretrain.table import print_table
 from .arguments import add_config, add_workdir, given_config, given_workdir, prepare_workdir

@@ -1,10 +1,9 @@
-"""The run folder: the run's identity on disk, and what rerunning in it means."""
+"""The run folder: the run's identity on disk."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
-import logging
 import os
 import platform
 from pathlib import Path
@@ -12,11 +11,10 @@ from typing import Any
 
 from ..data.decode_fast import image_versions
 from ..errors import UserError
-from ..schema import build, differences, to_dict
-from .recipe import another_identity, identity_hash, run_identity
+from ..schema import build, to_dict
+from .recipe import identity_hash, run_identity
 from .spec import Recipe
 
-LOG = logging.getLogger("diptych")
 CHECKPOINTS = "checkpoints"
 PARTS = ("recipe", "identity", "hash", "versions")
 PACKAGES = ("diptych", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
@@ -67,21 +65,6 @@ def saved_steps(workdir: Path) -> list[int]:
     """The steps of the run's checkpoints, oldest first: one appears under its step's number when it is complete."""
     folder = workdir / CHECKPOINTS
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal()) if folder.is_dir() else []
-
-
-def check_identity(workdir: Path, recipe: Recipe) -> None:
-    """Refuses a folder that holds another run, naming the first differing key; logs what else differs.
-
-    A folder in which nothing was saved yet holds no run: a recipe that failed at its start can be corrected.
-    """
-    if not (workdir / "recipe.json").exists() or not saved_steps(workdir):
-        return
-    saved, now = read_run(workdir), describe(recipe)
-    for path, old, new in differences(saved["identity"], now["identity"]):
-        raise UserError(f"--workdir = {workdir} holds a run with {another_identity(recipe, path, old, new)}, or another folder")
-    for part in ("recipe", "versions"):
-        for path, old, new in differences(saved[part], now[part]):
-            LOG.info("resuming with %s = %s (was %s)", path, new, old)
 
 
 def write_recipe(workdir: Path, recipe: Recipe) -> None:

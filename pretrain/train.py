@@ -38,11 +38,13 @@ def train(
     with contextlib.ExitStack() as stack:
         stack.callback(interrupts.at_once)
         job.agree(lambda: stack.enter_context(locked(workdir)))
-        run = prepare(recipe, workdir, job=job)
+        run = prepare(recipe, workdir, job=job, force_data=force_data)
         stack.enter_context(jax.set_mesh(run.mesh))
         checkpoints = stack.enter_context(Checkpoints(workdir, recipe.checkpoint))
         start = begin(run, checkpoints, force_data=force_data)
         first, state = int(start.state.step), start.state
+        stream = run.stream(start.samples, start.segments)
+        stack.callback(stream.close)
         if jax.process_index() == 0:
             keep_tokenizer(workdir, run.tokenizer)
             write_recipe(workdir, recipe)
@@ -51,8 +53,6 @@ def train(
                 drop_result(workdir)
         writer = make_writers(recipe.log, workdir, resumed_step=first)
         stack.callback(writer.close)
-        stream = run.stream(start.samples, start.segments)
-        stack.callback(stream.close)
         largest = lambda length: max(job.gather(length))  # noqa: E731
         feed = Feed(stream, run.mesh, batch_size=recipe.train.batch_size, lengths=run.text_lengths(), largest=largest)
         bad = BadTotal(

@@ -137,3 +137,4 @@ def test_weights_change_from_where_a_state_ends():
     again = {"samples": 64, "mixture": [[0, {"a": 3, "b": 1}], [64, {"a": 1, "b": 1}]]}
     assert mixture_segments(mixed(a=3, b=1), again) == begun  # nothing was drawn with the others
     assert mixture_segments(DataSpec(), {}) == [Segment(0, {"train": 1.0})]
+    assert mixture_segments(DataSpec(), again) == [Segment(0, {"train": 1.0})]  # other data, which were forced

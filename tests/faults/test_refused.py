@@ -9,7 +9,7 @@ import pytest
 from diptych.errors import UserError
 from diptych.launch.cli import main
 from diptych.pretrain.recipe import load_recipe
-from diptych.pretrain.run_folder import check_identity
+from diptych.pretrain.same_run import check_identity
 
 HOLDER = """
 import sys, time
@@ -52,6 +52,47 @@ def test_a_refused_command_leaves_the_folder_alone(tiny_config, run, capsys, set
     assert train(tiny_config, run, f"--config.{setting}", "--config.log.every=3") == 2
     assert said in capsys.readouterr().err
     assert before == {path.name: path.read_bytes() for path in run.iterdir() if path.is_file() and path.name != ".lock"}
+
+
+def test_a_refused_order_leaves_no_run_behind(tiny_config, tmp_path, capsys):
+    blocks = ["--config.data.order=block", "--config.data.streams=7"]
+    assert train(tiny_config, tmp_path, *blocks) == 2
+    assert "data.streams = 7 does not divide train.batch_size = 32" in capsys.readouterr().err
+    parts = ["--config.data.train=()", *(f"--config.data.mixture.{name}.source=shapes:64x32" for name in "ab")]
+    assert train(tiny_config, tmp_path, *parts, "--config.data.mixture.a.weight=1e-9") == 2
+    assert "data.mixture.a.weight = 1e-09 is less than" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+REFUSED = {
+    "seed=4": "seed = 3, not 4; accepted is seed = 3, --force-data, or another folder",
+    "data.augment.flip=0.5": "data.augment.flip = 0.0, not 0.5; accepted is data.augment.flip = 0.0, --force-data, or another folder",
+    "data.order=block": "data.order = exact, not block; accepted is data.order = exact, --force-data, or another folder",
+    "model.embed_dim=16": "model.embed_dim = 32, not 16; accepted is model.embed_dim = 32, or another folder",
+}
+
+
+@pytest.mark.parametrize("setting", REFUSED)
+def test_other_data_are_refused_by_name(tiny_config, run, capsys, setting):
+    assert train(tiny_config, run, "--config.data.streams=8", f"--config.{setting}") == 2
+    assert REFUSED[setting] in capsys.readouterr().err
+
+
+def test_other_data_can_be_forced(tiny_config, run, capsys, caplog):
+    other = ["seed=4", "data.augment.flip=0.5", "data.train=()", "data.mixture.a.source=shapes:64x32", "data.mixture.b.source=shapes:32x32"]
+    command = ["--config.data.order=block", "--config.data.streams=8", *(f"--config.{setting}" for setting in other)]
+    assert train(tiny_config, run, *command, "--config.train.steps=5", "--force-data") == 0
+    for said in ("seed = 4 (was 3)", "data.augment.flip = 0.5", "data.order = block (was exact)"):
+        assert f"--force-data: going on with {said}" in caplog.text
+    assert train(tiny_config, run, *command, "--config.train.steps=5") == 0
+    assert train(tiny_config, run, *command, "--config.optimizer.peak_lr=1", "--force-data") == 2
+    assert "optimizer.peak_lr = 0.001, not 1.0" in capsys.readouterr().err
+
+
+def test_another_name_for_the_same_order_is_not_refused(tiny_config, run):
+    same = ["--config.data.order=exact", "--config.data.streams=8", "--config.data.block_shards=2"]
+    assert train(tiny_config, run, *same, "--config.train.steps=4") == 0
+    assert train(tiny_config, run, "--config.train.steps=4") == 0
 
 
 def test_a_run_that_failed_before_it_saved_can_be_corrected(tiny_config, run):

@@ -6,7 +6,8 @@ from diptych.errors import UserError
 from diptych.launch.axes import plan
 from diptych.pretrain.recipe import identity_hash, load_recipe, run_identity
 from diptych.pretrain.recipe_file import load_module
-from diptych.pretrain.run_folder import check_identity, read_recipe, read_run, write_recipe
+from diptych.pretrain.run_folder import read_recipe, read_run, write_recipe
+from diptych.pretrain.same_run import check_identity
 from diptych.pretrain.spec import Recipe
 from diptych.schema import build, differences, to_dict
 
