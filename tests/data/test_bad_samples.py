@@ -48,8 +48,8 @@ def test_bad_draws_come_with_the_batch_and_are_logged_once(shards, caplog, make_
 
 
 def test_only_the_counted_slots_are_told_of(shards, make_stream, caplog):
-    slots = [1, 2, 3, 6]
-    stream, other = make_stream(shards(bad=BROKEN), slots=slots, counted=[2, 6]), make_stream(shards(bad=BROKEN), slots=[2, 6])
+    patterns = shards(bad=BROKEN)
+    stream, other = make_stream(patterns, slots=[1, 2, 3, 6], counted=[2, 6]), make_stream(patterns, slots=[2, 6])
     both, one = ([next(draws) for _ in range(15)] for draws in (stream, other))
     stream.close()
     other.close()
