@@ -10,6 +10,7 @@ from .check_data import check_data
 from .check_images import check_images
 from .check_numbers import check_numbers
 from .check_optimizer import check_optimizer
+from .check_padding import check_padding
 from .check_parts import check_eval, check_objective, check_text_lengths
 from .check_train import check_train
 from .spec import Recipe
@@ -20,7 +21,7 @@ CHOICES = {
     "model.image.norm_first": ("layernorm", "none"),
     "model.image.activation": ("gelu", "gelu_tanh", "quick_gelu"),
     "model.image.init": ("clip", "big_vision"),
-    "model.text.attention": ("causal", "bidirectional"),
+    "model.text.attention": ("causal", "bidirectional", "bidirectional_masked"),
     "model.text.pool": ("eos", "last", "cls"),
     "model.text.projection": ("linear", "linear_bias", "none"),
     "model.text.activation": ("gelu", "gelu_tanh", "quick_gelu"),
@@ -47,6 +48,7 @@ def check(recipe: Recipe) -> None:
     _check_mesh(recipe)
     check_data(recipe.data)
     check_images(recipe)
+    check_padding(recipe)
     check_text_lengths(recipe)
     check_objective(recipe)
     check_train(recipe)

@@ -14,7 +14,7 @@ LARGEST = 2**31 - 1  # steps and places are counted in 32 bits on the devices
 LARGEST_SEED = 2**32 - 1  # jax keeps 32 bits of a seed: a larger one would be another one's twin
 JUDGED_ELSEWHERE = ("mesh.", "data.text_lengths[", "data.decode.max_pixels", "data.augment.randaugment[", "data.size_schedule.")
 FROM_ZERO = (
-    *("seed", "model.text.eos_id", "data.workers", "data.cache_mb"),
+    *("seed", "model.text.eos_id", "model.text.pad_id", "data.workers", "data.cache_mb"),
     *("optimizer.warmup_steps", "optimizer.cooldown_steps", "train.scan_unroll", "eval.every"),
 )
 # Ranges of the other numbers by the beginning of their paths, both ends included; what is not here may have any finite value.

@@ -73,8 +73,8 @@ def check_text_lengths(recipe: Recipe) -> None:
         )
 
 
-def check_tokenizer(recipe: Recipe, *, vocab_size: int, eos_id: int) -> None:
-    """A tokenizer of `vocab_size` tokens has a row for each in the token table, and ends captions where the model looks for their end."""
+def check_tokenizer(recipe: Recipe, *, vocab_size: int, eos_id: int, pad_id: int) -> None:
+    """A tokenizer of `vocab_size` tokens has a row for each in the token table, and ends and pads captions as the model reads them."""
     text, path = recipe.model.text, recipe.data.tokenizer.path
     if vocab_size > text.vocab_size:
         raise UserError(
@@ -86,6 +86,10 @@ def check_tokenizer(recipe: Recipe, *, vocab_size: int, eos_id: int) -> None:
         raise UserError(
             f"model.text.eos_id = {text.eos_id} is not the end token of data.tokenizer.path = {path}, which is {eos_id}; "
             f"accepted is {eos_id}"
+        )
+    if text.attention == "bidirectional_masked" and pad_id != text.pad_id:
+        raise UserError(
+            f"model.text.pad_id = {text.pad_id} is not the padding of data.tokenizer.path = {path}, which is {pad_id}; accepted is {pad_id}"
         )
 
 

@@ -55,7 +55,8 @@ class TextTowerSpec:
 
     context_length: tokens a caption, end token included. vocab_size: rows of the token table (at least the tokenizer's).
     eos_id: the tokenizer's end token; read by the pools `eos` and `cls` and by the captioning term. Rows are padded by the tokenizer.
-    attention: `causal` or `bidirectional`.
+    attention: `causal`, `bidirectional` (over padding too, as SigLIP) or `bidirectional_masked` (over the caption alone, as BERT).
+    pad_id: the tokenizer's padding; read by `bidirectional_masked`, which needs it.
     pool: `eos` (the first `eos_id`), `last` (the last position, whatever it holds), or `cls` (a learnt token put at the end, CoCa).
     projection: `linear`, `linear_bias` (SigLIP), or `none`.
     """
@@ -68,6 +69,7 @@ class TextTowerSpec:
     vocab_size: int = 49408
     eos_id: int = 49407
     attention: str = "causal"
+    pad_id: int | None = None
     pool: str = "eos"
     projection: str = "linear"
     norm_eps: float = 1e-5

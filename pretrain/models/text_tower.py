@@ -21,13 +21,21 @@ def end_positions(tokens: jax.Array, eos_id: int) -> jax.Array:
     return jnp.where(ends.any(1), jnp.argmax(ends, axis=1), tokens.shape[1] - 1)
 
 
+def caption_lengths(tokens: jax.Array, *, pad_id: int | None, eos_id: int) -> jax.Array:
+    """Tokens before the padding at the end of each row, one at least; of padding by end tokens, one is the end: i32[B, T] -> i32[B]."""
+    length = tokens.shape[1]
+    padding = jnp.argmax(tokens[:, ::-1] != pad_id, axis=1)
+    lengths = jnp.where((tokens == pad_id).all(1), 0, length - padding) + (pad_id == eos_id)
+    return jnp.clip(lengths, 1, length)
+
+
 def causal_mask(length: int) -> jax.Array:
     """bool[1, 1, T, T]: each position looks at itself and at those before it."""
     return jnp.tril(jnp.ones((length, length), bool))[None, None]
 
 
 class TextTower(nnx.Module):
-    """CLIP's causal, SigLIP's bidirectional, or CoCa's unimodal text transformer, as `spec` says."""
+    """CLIP's causal, SigLIP's bidirectional, BERT's masked, or CoCa's unimodal text transformer, as `spec` says."""
 
     def __init__(self, spec: TextTowerSpec, *, embed_dim: int, compute: Compute, rngs: nnx.Rngs):
         width, mlp_dim = spec.width, spec.mlp_dim or 4 * spec.width
@@ -80,9 +88,9 @@ class TextTower(nnx.Module):
         return x[:, -1:]
 
     def _mask(self, tokens: jax.Array) -> jax.Array | None:
-        """Which tokens each may look at; bidirectional text looks at padding too, as SigLIP's does."""
-        if self.spec.attention == "bidirectional":
-            return None
+        """Which tokens each may look at; bidirectional text looks at padding too, as SigLIP's does, unless it is masked."""
+        if self.spec.attention != "causal":
+            return self._row_mask(tokens)
         if self.cls_token is None:
             return causal_mask(tokens.shape[1])
         rows = jnp.broadcast_to(causal_mask(tokens.shape[1] + 1), (tokens.shape[0], 1, tokens.shape[1] + 1, tokens.shape[1] + 1))
@@ -92,8 +100,11 @@ class TextTower(nnx.Module):
         """What the pooled token may look at, bool[B, 1, 1, T]: the learnt one at the end sees itself and the caption, no padding."""
         if self.spec.attention == "bidirectional" or self.spec.pool == "last":
             return None
-        ends = end_positions(tokens, self.spec.eos_id)
-        seen = jnp.arange(tokens.shape[1])[None] <= ends[:, None]
+        if self.spec.attention == "bidirectional_masked":
+            lengths = caption_lengths(tokens, pad_id=self.spec.pad_id, eos_id=self.spec.eos_id)
+        else:
+            lengths = end_positions(tokens, self.spec.eos_id) + 1
+        seen = jnp.arange(tokens.shape[1])[None] < lengths[:, None]
         if self.cls_token is not None:
             seen = jnp.concatenate([seen, jnp.ones((tokens.shape[0], 1), bool)], axis=1)
         return seen[:, None, None]

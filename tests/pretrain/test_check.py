@@ -204,22 +204,22 @@ def test_a_tokenizer_larger_than_the_token_table_is_refused():
     with pytest.raises(
         UserError, match=r"model.text.vocab_size = 49407 is less than the 49408 tokens of data.tokenizer.path = .*; accepted is 49408"
     ):
-        check_tokenizer(recipe, vocab_size=49408, eos_id=5)
-    check_tokenizer(recipe, vocab_size=49407, eos_id=5)
+        check_tokenizer(recipe, vocab_size=49408, eos_id=5, pad_id=0)
+    check_tokenizer(recipe, vocab_size=49407, eos_id=5, pad_id=0)
 
 
 @pytest.mark.parametrize(("config", "overrides"), [(EMOJI, []), (COCA, []), (SIGLIP, ["model.text.pool=eos"])])
 def test_a_tokenizer_with_another_end_token_is_refused_where_it_is_read(config, overrides):
     recipe = load_recipe(config, [*overrides, "model.text.eos_id=7", "data.tokenizer.path=some.model"])
     with pytest.raises(UserError) as error:
-        check_tokenizer(recipe, vocab_size=100, eos_id=2)
+        check_tokenizer(recipe, vocab_size=100, eos_id=2, pad_id=0)
     said = "model.text.eos_id = 7 is not the end token of data.tokenizer.path = some.model, which is 2; accepted is 2"
     assert str(error.value) == said
-    check_tokenizer(recipe, vocab_size=100, eos_id=7)
+    check_tokenizer(recipe, vocab_size=100, eos_id=7, pad_id=0)
 
 
 def test_text_that_is_read_at_its_last_place_may_end_with_any_token():
-    check_tokenizer(load_recipe(SIGLIP), vocab_size=32_000, eos_id=2)
+    check_tokenizer(load_recipe(SIGLIP), vocab_size=32_000, eos_id=2, pad_id=2)
 
 
 def test_every_metric_that_a_task_measures_may_be_named():
