@@ -15,6 +15,7 @@ from ..data.lengths import TextLengths
 from ..data.libraries import libraries
 from ..data.mixture import Segment
 from ..data.open_sources import open_sources
+from ..data.orders import check_batch, make_order
 from ..data.pipeline import TrainStream, check_state, data_state, mixture_segments
 from ..data.source import Source
 from ..data.tokenizers import Tokenizer
@@ -30,8 +31,8 @@ from .feed import counted_slots, local_slots
 from .job import Job
 from .learner import Learner, make_learner
 from .optimizer import make_optimizer
-from .run_folder import check_identity
 from .run_tokenizer import find_tokenizer
+from .same_run import check_identity, check_order
 from .spec import Recipe
 from .state import TrainState, initial_state, state_layouts, state_shapes
 from .writers import check_writers
@@ -102,14 +103,18 @@ class Start:
     segments: Sequence[Segment]
 
 
-def prepare(recipe: Recipe, workdir: Path, *, job: Job) -> Run:
-    """Finds every mistake that can be found without compiling: UserError names it."""
-    check_identity(workdir, recipe)
+def prepare(recipe: Recipe, workdir: Path, *, job: Job, force_data: bool = False) -> Run:
+    """Finds every mistake that can be found without compiling: UserError names it. force_data: as in `begin`."""
+    check_identity(workdir, recipe, force_data=force_data)
     check_hosts(job, libraries(recipe.data))
     mesh = make_mesh(check_devices(recipe, device_count=jax.device_count()))
     tokenizer = find_tokenizer(workdir, recipe.data.tokenizer)
     check_tokenizer(recipe, vocab_size=tokenizer.vocab_size, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
     check_writers(recipe.log)
+    sources = open_sources(recipe.data)
+    check_order(workdir, recipe, samples=sum(map(len, sources.values())), force_data=force_data)
+    order = make_order(recipe.data, sources=sources, segments=mixture_segments(recipe.data, {}), seed=recipe.seed)
+    check_batch(order, batch_size=recipe.train.batch_size, start=0)
     learner = make_learner(recipe, mesh)
     return Run(
         recipe=recipe,
@@ -118,7 +123,7 @@ def prepare(recipe: Recipe, workdir: Path, *, job: Job) -> Run:
         mesh=mesh,
         learner=learner,
         optimizer=make_optimizer(recipe.optimizer, steps=recipe.train.steps),
-        sources=open_sources(recipe.data),
+        sources=sources,
         tokenizer=tokenizer,
         evaluation=make_evaluation(learner, tokenizer, workdir=workdir, job=job),
     )
