@@ -21,12 +21,12 @@ def end_positions(tokens: jax.Array, eos_id: int) -> jax.Array:
     return jnp.where(ends.any(1), jnp.argmax(ends, axis=1), tokens.shape[1] - 1)
 
 
-def caption_lengths(tokens: jax.Array, *, pad_id: int | None, eos_id: int) -> jax.Array:
+def caption_lengths(tokens: jax.Array, *, pad_id: int, eos_id: int) -> jax.Array:
     """Tokens before the padding at the end of each row, one at least; of padding by end tokens, one is the end: i32[B, T] -> i32[B]."""
     length = tokens.shape[1]
-    padding = jnp.argmax(tokens[:, ::-1] != pad_id, axis=1)
-    lengths = jnp.where((tokens == pad_id).all(1), 0, length - padding) + (pad_id == eos_id)
-    return jnp.clip(lengths, 1, length)
+    filled = tokens[:, ::-1] != pad_id
+    lengths = jnp.where(filled.any(1), length - jnp.argmax(filled, axis=1), 0)
+    return jnp.clip(lengths + (pad_id == eos_id), 1, length)
 
 
 def causal_mask(length: int) -> jax.Array:
@@ -101,6 +101,7 @@ class TextTower(nnx.Module):
         if self.spec.attention == "bidirectional" or self.spec.pool == "last":
             return None
         if self.spec.attention == "bidirectional_masked":
+            assert self.spec.pad_id is not None, "check_padding lets no such recipe in"
             lengths = caption_lengths(tokens, pad_id=self.spec.pad_id, eos_id=self.spec.eos_id)
         else:
             lengths = end_positions(tokens, self.spec.eos_id) + 1
