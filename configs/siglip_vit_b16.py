@@ -42,7 +42,8 @@ def get_config(arg: str = "") -> ConfigDict:
             "tokenizer": {"kind": "sentencepiece", "preset": "siglip", "path": "data/c4_en_32000.model"},
         }
     )
-    config.optimizer = ConfigDict({"peak_lr": 1e-3, "warmup_steps": 20_000, "weight_decay": 1e-4, "betas": (0.9, 0.95), "eps": 1e-8})
+    # The papers' decay of 1e-4 is big_vision's, a share of the schedule alone; of a rate whose peak is 1e-3 it is 0.1.
+    config.optimizer = ConfigDict({"peak_lr": 1e-3, "warmup_steps": 20_000, "weight_decay": 0.1, "betas": (0.9, 0.95), "eps": 1e-8})
     config.train = ConfigDict({"batch_size": BATCH_SIZE, "steps": 40_000_000_000 // BATCH_SIZE, "dtype": "bfloat16", "remat": "dots"})
     config.eval = ConfigDict({"every": 10_000, "batch_size": 1024})
     config.checkpoint = ConfigDict({"every": 1000, "keep_every": 100_000})
