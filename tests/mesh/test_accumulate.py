@@ -12,7 +12,7 @@ from diptych.pretrain.accumulate import loss_and_gradients
 from diptych.pretrain.checkpoint import targets
 from diptych.pretrain.learner import make_learner
 from diptych.pretrain.step import batch_shapes
-from diptych.sharding.layouts import batch_layout, named_leaves, places
+from diptych.sharding.layouts import batch_layout, named_leaves, path_name, places
 from diptych.sharding.mesh import abstract_mesh, make_mesh
 from diptych.sharding.spec import MeshSpec
 
@@ -21,15 +21,29 @@ def accumulating(recipe, parts):
     return dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, accumulate=parts))
 
 
+SCALARS = {"logit_scale": 2.3, "logit_bias": -10.0, "scale": 1.0}
+
+
+def some_params(learner):
+    """Parameters without the compile of their own initialisation; large enough that no attention is even, and no gradient mere rounding."""
+    rng = np.random.default_rng(0)
+
+    def some(path, array):
+        value = SCALARS.get(path_name(path).rsplit(".", 1)[-1])
+        return 0.25 * rng.standard_normal(array.shape, np.float32) if value is None else np.full(array.shape, value, np.float32)
+
+    return jax.device_put(jax.tree.map_with_path(some, learner.shapes), places(learner.layouts, learner.mesh))
+
+
 def computed(recipe, sizes, batch):
     """The output, the gradients by name, and the bytes of temporaries on a device."""
     mesh = make_mesh(MeshSpec(replica=sizes[0], fsdp=sizes[1], tensor=sizes[2]))
     learner = make_learner(recipe, mesh)
     with jax.set_mesh(mesh):
-        params = jax.jit(learner.init, out_shardings=places(learner.layouts, mesh))()
-        rows = jax.device_put(batch, jax.NamedSharding(mesh, batch_layout(mesh)))
-        program = jax.jit(lambda *given: loss_and_gradients(learner, *given)).lower(params, rows, jnp.int32(3)).compile()
-        output, gradients = program(params, rows, jnp.int32(3))
+        given = some_params(learner), jax.device_put(batch, jax.NamedSharding(mesh, batch_layout(mesh))), jnp.int32(3)
+        lowered = jax.jit(lambda *given: loss_and_gradients(learner, *given)).lower(*given)
+        program = lowered.compile(compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True})
+        output, gradients = program(*given)
     return output, named_leaves(gradients), program.memory_analysis().temp_size_in_bytes
 
 
@@ -47,17 +61,17 @@ def assert_same(ours, theirs):
         np.testing.assert_allclose(gradients[name], gradient, atol=1e-5 * scale, rtol=0, err_msg=name)
 
 
-@pytest.mark.parametrize(("kind", "sizes", "parts"), [("siglip", (2, 2, 2), 2), ("coca", (2, 2, 2), 2), ("coca", (1, 1, 1), 8)], ids=str)
-def test_microbatches_give_the_gradients_of_the_whole_batch(tiny_recipe, random_batch, kind, sizes, parts):
+@pytest.mark.parametrize("kind", ["siglip", "coca"])
+def test_microbatches_give_the_gradients_of_the_whole_batch(tiny_recipe, random_batch, kind):
     recipe, batch = tiny_recipe(kind), random_batch(1)
-    assert_same(computed(accumulating(recipe, parts), sizes, batch), computed(recipe, sizes, batch))
+    assert_same(computed(accumulating(recipe, 2), (2, 2, 2), batch), computed(recipe, (2, 2, 2), batch))
 
 
 def test_memory_falls_with_the_microbatch(tiny_recipe, random_batch):
-    recipe, batch = tiny_recipe(batch_size=128), random_batch(1, size=128)
+    recipe, batch = tiny_recipe("coca"), random_batch(1)
     whole, ours = computed(recipe, (1, 1, 1), batch), computed(accumulating(recipe, 8), (1, 1, 1), batch)
     assert_same(ours, whole)
-    assert ours[2] < whole[2] / 3, (ours[2], whole[2])
+    assert ours[2] < whole[2] / 4, (ours[2], whole[2])  # 0.95 and 4.6 MiB
 
 
 def sums_over_replica(jaxpr, *, looped=False):
