@@ -51,10 +51,11 @@ def decode(data: bytes, spec: DecodeSpec = REFERENCE, *, needed: int | None = No
 def decode_picture(data: bytes, spec: DecodeSpec, *, needed: int | None = None) -> Picture:
     """The first frame in mode RGB, as `convert("RGB")` makes it (alpha is dropped, CMYK is inverted), like torchvision and open_clip.
 
-    Grey of 16 bits keeps its high byte, as Pillow does with colours of 16 bits (open_clip sees such an image all but white).
+    Grey of 16 bits keeps its high byte, as Pillow does with colours of 16 bits (open_clip sees such an image all but white). Grey of
+    32 bits, integers or floats, does not say which numbers are black and white; Pillow would clip it.
     needed: pixels that the shorter side must keep where `decode.backend` may decode a JPEG at a smaller scale; absent: all.
-    Raises BadSample: not an image of `FORMATS`, cut short, or more than `decode.max_pixels` pixels by its header. Which images are bad does
-    not depend on the backend: the reference decides wherever a faster decoder does not like what it sees.
+    Raises BadSample: not an image of `FORMATS`, cut short, of 32 bits a channel, or more than `decode.max_pixels` pixels by its header.
+    Which images are bad does not depend on the backend: the reference decides wherever a faster decoder does not like what it sees.
     """
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
@@ -84,12 +85,14 @@ def _pixels(image: Image.Image, data: bytes, spec: DecodeSpec, needed: int | Non
 
 
 def to_rgb(image: Image.Image, *, exif: str = "ignore") -> Image.Image:
-    """An image that someone opened, in RGB as `decode` makes it. Raises OSError."""
+    """An image that someone opened, in RGB as `decode` makes it. Raises OSError, and BadSample for 32 bits a channel."""
     pixels = _rgb(image)
     return to_image(_upright(pixels, image)) if exif == "rotate" else pixels
 
 
 def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("I", "F"):
+        raise BadSample("image has 32 bits a channel")
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     return image.convert("RGB")

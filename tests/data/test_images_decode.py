@@ -145,6 +145,15 @@ def test_grey_of_16_bits_keeps_its_high_byte():
         assert np.array_equal(pixels, np.repeat((deep >> 8).astype(np.uint8)[..., None], 3, axis=2)), format
 
 
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_grey_of_32_bits_is_bad(kind):
+    deep = np.arange(0, 65536, 257).reshape(16, 16)
+    data = encoded(Image.fromarray((deep if kind == np.int32 else deep / 65535).astype(kind)), "tiff")
+    assert Image.open(io.BytesIO(data)).mode in ("I", "F")
+    with pytest.raises(BadSample, match="image has 32 bits a channel"):
+        decode(data)
+
+
 def test_colours_of_16_bits_keep_their_high_byte():
     deep = np.arange(0, 65536, 86, dtype=np.uint16)[:756].reshape(14, 18, 3)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in deep)
