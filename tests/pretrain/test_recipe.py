@@ -185,6 +185,6 @@ def test_a_broken_recipe_json(tmp_path, content):
 def test_a_recipe_json_of_another_version_is_named(tmp_path):
     write_recipe(tmp_path, load_recipe("clip_emoji"))
     path = tmp_path / "recipe.json"
-    path.write_text(path.read_text().replace('"eos_id"', '"end_id"'))
-    with pytest.raises(UserError, match=r"recipe\.json: model\.text\.end_id is not a setting; did you mean model\.text\.eos_id\?"):
+    path.write_text(path.read_text().replace('"eos_id"', '"eos_ids"'))
+    with pytest.raises(UserError, match=r"recipe\.json: model\.text\.eos_ids is not a setting; did you mean model\.text\.eos_id\?"):
         read_recipe(tmp_path)
