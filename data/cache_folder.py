@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import shutil
 import time
@@ -155,6 +156,15 @@ class CacheFolder:
         parts = [path for path in self._parts.iterdir() if path.suffix != RECORD and path.name != but and unlocked(path)]
         shards = [path for path in self._shards.iterdir() if path.stat().st_nlink == 1]
         return parts + sorted(shards, key=lambda path: path.stat().st_atime_ns)
+
+
+def bytes_on_disk(folder: Path) -> int:
+    """What the shards and parts of the cache in `folder` take, which need not be there, nor be a cache."""
+    total = 0
+    for file in itertools.chain(folder.glob("shards/*"), folder.glob("parts/*")):
+        with contextlib.suppress(FileNotFoundError):
+            total += file.stat().st_blocks * 512
+    return total
 
 
 def record(part: str) -> str:

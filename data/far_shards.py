@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from .cache_folder import bytes_on_disk
 from .index import Index
 from .merges import cache_folder
 from .order import Order
@@ -19,7 +20,7 @@ from .spec import DataSpec
 from .storage import is_local
 
 GB = 10**9
-SHARE_OF_FREE = 0.5
+SHARE_OF_FREE = 0.5  # of what would be free without the cache
 
 
 def far_away(source: Source) -> bool:
@@ -32,10 +33,15 @@ def open_cache(spec: DataSpec) -> ShardCache:
     folder = Path(spec.shard_cache) if spec.shard_cache else cache_folder() / "shards"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        limit = shutil.disk_usage(folder).free * SHARE_OF_FREE if spec.shard_cache_gb is None else spec.shard_cache_gb * GB
+        limit = _share_of_disk(folder) if spec.shard_cache_gb is None else spec.shard_cache_gb * GB
         return ShardCache(folder, int(limit))
     except OSError as error:
         raise UserError(f"data.shard_cache = {folder} cannot be written ({error.strerror}); accepted is a folder that can be") from error
+
+
+def _share_of_disk(folder: Path) -> float:
+    """Half of what is free or taken by the cache: the same at each start, and in each process, however much it holds already."""
+    return (shutil.disk_usage(folder).free + bytes_on_disk(folder)) * SHARE_OF_FREE
 
 
 def through_cache(sources: Mapping[str, Source], cache: ShardCache) -> dict[str, Source]:

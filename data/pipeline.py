@@ -78,12 +78,12 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
     def __next__(self) -> dict[str, np.ndarray]:
         try:
             chunks = [next(self._chunks) for _ in range(self.rows.per_batch)]
+            self._position += self._batch_size
+            if self._prefetcher is not None:
+                self._prefetcher.advance(self._position)
         except Exception:
             self.close()  # Grain has moved on already: another next() would skip what failed
             raise
-        self._position += self._batch_size
-        if self._prefetcher is not None:
-            self._prefetcher.advance(self._position)
         draws = [bad for chunk in chunks for bad in chunk.pop(BAD)]
         batch = self._buffers.joined(chunks)
         self.bad.add(list(itertools.compress(draws, np.repeat(self._counted, batch["bad"]))))

@@ -3,6 +3,7 @@
 import dataclasses
 import threading
 import time
+import types
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from diptych.data import far_shards
 from diptych.data.index import index_shards
 from diptych.data.pipeline import TrainStream
+from diptych.data.prefetch import Prefetcher
 from diptych.data.spec import AugmentSpec, DataSpec
 from diptych.errors import UserError
 
@@ -30,12 +32,16 @@ def patterns(tmp_path, site, write_shard, sample_members):
     return f"{tmp_path}/s-{{00..11}}.tar", f"{site.url}/s-{{00..11}}.tar"
 
 
-def batches(pattern, words, *, start=0, **changes):
+def open_stream(pattern, words, *, start=0, **changes):
     sources = {"all": index_shards([pattern], setting="data.train")}
     spec = dataclasses.replace(SPEC, train=(pattern,), **changes)
-    stream = TrainStream(
+    return TrainStream(
         spec, sources=sources, tokenizer=words, context_length=8, batch_size=BATCH, seed=1, slots=np.arange(BATCH), start=start * BATCH
     )
+
+
+def batches(pattern, words, *, start=0, **changes):
+    stream = open_stream(pattern, words, start=start, **changes)
     try:
         return [{name: value.copy() for name, value in next(stream).items()} for _ in range(STEPS - start)]
     finally:
@@ -96,3 +102,36 @@ def test_a_cache_that_cannot_be_written_is_named(patterns, words, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"data\.shard_cache = .*/file/cache cannot be written"):
         batches(patterns[1], words, shard_cache=str(tmp_path / "file" / "cache"))
+
+
+def test_a_failure_to_fetch_ahead_closes_the_stream(patterns, words, tmp_path, monkeypatch):
+    def fail(self, position):
+        raise OSError("fetching ahead failed: as told")
+
+    stream = open_stream(patterns[1], words, shard_cache=str(tmp_path / "cache"))
+    next(stream)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="as told"):
+        patch.setattr(Prefetcher, "advance", fail)
+        next(stream)
+    assert not list((tmp_path / "cache" / "holders").iterdir()), "it holds no shards any more"
+    stream.close()
+
+
+def test_the_default_limit_does_not_shrink_with_what_the_cache_holds(tmp_path, monkeypatch):
+    folder, disk = tmp_path / "cache", 100_000_000
+
+    def free(path):
+        return types.SimpleNamespace(free=disk - kept(folder))
+
+    monkeypatch.setattr(far_shards.shutil, "disk_usage", free)
+    limits = []
+    for _ in range(3):
+        cache = far_shards.open_cache(DataSpec(shard_cache=str(folder)))
+        limits.append(cache.limit_bytes)
+        (folder / "shards" / f"{len(limits)}").write_bytes(b"x" * 2**20)
+        cache.close()
+    assert limits == [disk // 2] * 3
+
+
+def kept(folder):
+    return sum(file.stat().st_blocks * 512 for file in folder.glob("*/*") if file.is_file())
