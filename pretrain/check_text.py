@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ..data.clean import CLEANINGS
 from ..data.spec import CaptionSpec, DataSpec
 from ..data.tokenizer_presets import check_tokenizer_spec
@@ -25,6 +27,8 @@ def _check_caption(caption: CaptionSpec) -> None:
         _check_member("data.caption.sources", member)
     if caption.sources and not any(caption.sources.values()):
         raise UserError(f"data.caption.sources.{next(iter(caption.sources))} = 0.0 leaves no text to draw; accepted is a number above 0")
+    if not math.isfinite(total := sum(caption.sources.values())):
+        raise UserError(f"data.caption.sources = {dict(caption.sources)} sums to {total}; accepted are shares whose sum is a number")
     for template in caption.templates:
         if "{}" not in template:
             raise UserError(f"data.caption.templates has {template!r} without a {{}} for the caption; accepted are sentences with {{}}")
@@ -32,5 +36,7 @@ def _check_caption(caption: CaptionSpec) -> None:
 
 def _check_member(setting: str, member: str) -> None:
     suffix, colon, key = member.partition(":")
+    if suffix != suffix.lower():
+        raise UserError(f"{setting} has {member!r}, and members have names without capitals; accepted is {suffix.lower() + colon + key!r}")
     if not suffix or (colon and (suffix != "json" or not key)):
         raise UserError(f"{setting} has {member!r}, which names no text; accepted is a member of the sample such as txt, or json:KEY")
