@@ -1,0 +1,161 @@
+"""Temporaries per device of value and gradient of a contrastive loss alone, compiled for TPU slices that are not here.
+
+usage: python benchmarks/loss_memory.py [--term sigmoid|softmax] [--topology T ...] [--batch B ...] [--form F ...] [--json]
+
+naive is big_vision's loss, all N x N pairs in `jax.jit` over arrays sharded by rows (trainers/proj/image_text/siglip.py; for softmax both
+log-softmaxes of the same logits); the others are the forms of `objective.form`. Embeddings are float32[B, 768] and stay where they are:
+they are arguments and their gradients results, neither counts. Where XLA says that a program does not fit the chip, its figure for the
+whole program is taken, arguments included, and marked with *. Needs libtpu; one process at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.experimental import topologies
+
+from diptych.pretrain.objectives.forms import choose_form
+from diptych.pretrain.objectives.objective import Objective
+from diptych.pretrain.spec import ModelSpec, ObjectiveSpec
+from diptych.sharding.axes import Axes
+from diptych.sharding.spec import AXES
+
+P = jax.P
+WIDTH = 768
+MIB = 2**20
+TOPOLOGIES = ("v5e:2x4", "v5e:16x16", "v5p:8x8x16")
+BATCHES = (8192, 32_768, 262_144, 1_048_576)
+FORMS = ("naive", "gather", "chunked", "ring")
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One compile. fits: whether XLA took it; if not, temp_mib is what it says the whole program needs. auto: whether `auto` takes this form."""
+
+    term: str
+    topology: str
+    devices: int
+    batch: int
+    form: str
+    temp_mib: float
+    fits: bool
+    auto: bool
+    compile_seconds: float
+
+
+def naive(term: str) -> Callable[..., jax.Array]:
+    """(images, texts, log scale, bias) -> loss, in the global view."""
+
+    def sigmoid(images: jax.Array, texts: jax.Array, log_scale: jax.Array, bias: jax.Array) -> jax.Array:
+        logits = jnp.dot(images, texts.T) * jnp.exp(log_scale) + bias
+        labels = -jnp.ones_like(logits) + 2 * jnp.eye(len(logits))
+        return jnp.mean(-jnp.sum(jax.nn.log_sigmoid(labels * logits), axis=-1))
+
+    def softmax(images: jax.Array, texts: jax.Array, log_scale: jax.Array, bias: jax.Array) -> jax.Array:
+        logits = jnp.dot(images, texts.T) * jnp.exp(log_scale)
+        by_image, by_text = (jnp.diagonal(jax.nn.log_softmax(logits, axis)) for axis in (1, 0))
+        return -jnp.mean(by_image + by_text) / 2
+
+    return {"sigmoid": sigmoid, "softmax": softmax}[term]
+
+
+def ours(term: str, form: str) -> Callable[..., jax.Array]:
+    """The same from the term as it is trained, per-device code on the mesh."""
+    axes = Axes(data=("replica", "fsdp"), fsdp="fsdp")
+    graph, state = nnx.split(Objective(ObjectiveSpec(terms={term: 1.0}, form=form), model=ModelSpec(), rngs=nnx.Rngs(0)))
+    names = nnx.as_pure(state)["terms"][term]
+
+    def local(images: jax.Array, texts: jax.Array, log_scale: jax.Array, bias: jax.Array) -> jax.Array:
+        given = {name: value for name, value in (("logit_scale", log_scale), ("logit_bias", bias)) if name in names}
+        module = nnx.merge(graph, axes.vary({"terms": {term: given}}))
+        return module({"image_embedding": images, "text_embedding": texts}, {}, axes=axes).loss
+
+    rows = P(("replica", "fsdp"))
+    return lambda *arguments: jax.shard_map(local, in_specs=(rows, rows, P(), P()), out_specs=P())(*arguments)
+
+
+def compiled_bytes(loss: Callable[..., jax.Array], *, batch: int, mesh: jax.sharding.Mesh) -> tuple[int, bool]:
+    """(temporaries of one device, whether it fits)."""
+    rows, one = jax.NamedSharding(mesh, P(("replica", "fsdp"))), jax.NamedSharding(mesh, P())
+    embeddings = jax.ShapeDtypeStruct((batch, WIDTH), jnp.float32, sharding=rows)
+    scalar = jax.ShapeDtypeStruct((), jnp.float32, sharding=one)
+    gradients = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2, 3)), out_shardings=(one, (rows, rows, one, one)))
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+        lowered = gradients.trace(embeddings, embeddings, scalar, scalar).lower(lowering_platforms=("tpu",))
+    try:
+        return lowered.compile().memory_analysis().temp_size_in_bytes, True
+    except jax.errors.JaxRuntimeError as error:
+        needed = re.search(r"Used ([\d.]+)([KMGT]?) of", str(error))
+        if needed is None:
+            raise
+        return int(float(needed[1]) * UNITS[needed[2]]), False
+
+
+def measure(*, term: str, topology: str, batch: int, form: str) -> Result:
+    """One compile of `form` for a slice, all of its chips sharing the batch."""
+    devices = topologies.get_topology_desc(topology, platform="tpu").devices
+    kind = jax.sharding.AxisType.Auto if form == "naive" else jax.sharding.AxisType.Explicit
+    mesh = jax.sharding.Mesh(np.array(devices).reshape(1, -1, 1), AXES, axis_types=(kind,) * 3)
+    start = time.perf_counter()
+    used, fits = compiled_bytes(naive(term) if form == "naive" else ours(term, form), batch=batch, mesh=mesh)
+    chosen = choose_form(rows=batch // len(devices), devices=len(devices), width=WIDTH)
+    return Result(
+        term=term,
+        topology=topology,
+        devices=len(devices),
+        batch=batch,
+        form=form,
+        temp_mib=round(used / MIB, 1),
+        fits=fits,
+        auto=form == chosen.name,
+        compile_seconds=round(time.perf_counter() - start, 1),
+    )
+
+
+def table(results: list[Result]) -> str:
+    """A line a slice and batch, a column a form, MiB; in brackets what `auto` takes, * what XLA refuses."""
+    cells: dict[tuple[str, str, int, int], dict[str, str]] = {}
+    for r in results:
+        text = f"{r.temp_mib:,.1f}{'' if r.fits else '*'}"
+        cells.setdefault((r.term, r.topology, r.devices, r.batch), {})[r.form] = f"[{text}]" if r.auto else text
+    forms = list(dict.fromkeys(r.form for r in results))
+    lines = [f"{'term':8} {'slice':11} {'chips':>5} {'batch':>9} " + " ".join(f"{form:>13}" for form in forms)]
+    for (term, topology, devices, batch), row in cells.items():
+        lines.append(f"{term:8} {topology:11} {devices:5} {batch:9,} " + " ".join(f"{row.get(form, ''):>13}" for form in forms))
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """See the file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--term", nargs="+", default=["sigmoid"], choices=("sigmoid", "softmax"))
+    parser.add_argument("--topology", nargs="+", default=TOPOLOGIES)
+    parser.add_argument("--batch", nargs="+", type=int, default=BATCHES)
+    parser.add_argument("--form", nargs="+", default=FORMS, choices=FORMS)
+    parser.add_argument("--json", action="store_true")
+    given: Any = parser.parse_args(arguments)
+    results = []
+    for term in given.term:
+        for topology in given.topology:
+            for batch in given.batch:
+                results += [measure(term=term, topology=topology, batch=batch, form=form) for form in given.form]
+    print(json.dumps([dataclasses.asdict(result) for result in results]) if given.json else table(results))
+
+
+if __name__ == "__main__":
+    main()
