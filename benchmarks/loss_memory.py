@@ -45,7 +45,7 @@ UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """One compile. fits: whether XLA took it; if not, temp_mib is what it says the whole program needs. auto: whether `auto` takes this form."""
+    """One compile. fits: whether XLA took it; if not, temp_mib is what it says the whole program needs. auto: `auto` takes this form."""
 
     term: str
     topology: str
