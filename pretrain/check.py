@@ -26,6 +26,8 @@ CHOICES = {
     "model.text.projection": ("linear", "linear_bias", "none"),
     "model.text.activation": ("gelu", "gelu_tanh", "quick_gelu"),
     "model.text.init": ("clip", "big_vision"),
+    "objective.scale": ("learnt", "fixed"),
+    "objective.form": ("auto", "gather", "chunked", "ring"),
     "data.order": ("auto", "exact", "block"),
     "data.resize": ("shortest", "squash"),
     "data.interpolation": ("bicubic", "bilinear"),
