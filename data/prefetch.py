@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from ..errors import UserError
 from .cache_folder import NoRoom
 from .manifest import Shard
 from .order import Use
@@ -63,8 +64,13 @@ class Prefetcher:
             lane.start()
 
     def advance(self, position: int) -> None:
-        """Says that the run is done with all positions before `position`. Raises OSError where a shard could not be fetched."""
+        """Says that the run is done with all positions before `position`.
+
+        Raises OSError where a shard could not be fetched, UserError where the cache's disk is full.
+        """
         with self._changed:
+            if isinstance(self._failure, UserError):
+                raise self._failure
             if self._failure is not None:
                 raise OSError(f"fetching ahead failed: {self._failure}") from self._failure
             self._position = position

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import threading
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..errors import UserError
 from .cache_folder import CacheFolder, NoRoom, name_of, record
 from .retry import Changed, Patience
+from .shard_download import Closed, download
 from .shard_part import Part, record_size
 from .storage import Blob, open_url
 
 CHUNK = 8 << 20  # bytes of a request: at 100 MB/s and 50 ms a request, six tenths of the time is transfer; 8 at once hide the rest
-DOWNLOADS = 2  # of one shard whose content is not what its checksum says
-
-
-class Closed(OSError):
-    """The cache was closed while a shard arrived."""
 
 
 class ShardCache:
@@ -31,7 +31,8 @@ class ShardCache:
         """limit_bytes: of all files in the folder. connections: requests at once for one shard, of `chunk` bytes each."""
         self._patience, self._connections, self._chunk = patience or Patience(), connections, chunk
         self.limit_bytes = limit_bytes
-        self._files: CacheFolder | None = CacheFolder(Path(os.path.abspath(folder)), limit=limit_bytes)
+        self._folder, self._run = Path(os.path.abspath(folder)), uuid.uuid4().hex
+        self._files: CacheFolder | None = CacheFolder(self._folder, limit=limit_bytes)
         self._held_in = str(self._files.mine)
         self._keys: dict[str, str] = {}
         self._closing, self._loading = threading.Event(), set[Blob]()
@@ -46,17 +47,22 @@ class ShardCache:
         return size + record_size(size, self._chunk) <= self.limit_bytes
 
     def fetch(self, url: str, size: int, etag: str | None) -> str:
-        """Loads the shard of `size` bytes and version `etag` (None: any), holds it, and returns its path.
+        """Loads the shard of `size` bytes and version `etag` (None: that of now), holds it, and returns its path.
 
-        Goes on where an interrupted process stopped. Raises NoRoom, Changed (another size, version or content than said), Closed, OSError.
+        Goes on where an interrupted process stopped. What a store gives no version is loaded anew by each process that fetches.
+        Raises NoRoom, Changed (another size, version or content than said), Closed, OSError, UserError where the disk is full.
         """
-        files, key = self._own(), name_of(url, size, etag)
+        files = self._own()
+        seen = None if etag else open_url(url, patience=self._patience)
+        etag = etag or (seen.etag if seen else "")
+        key = name_of(url, size, etag or self._run)
         if not files.hold(key, url=url):
             if not self.fits(size):
                 raise NoRoom(f"{url} has {size} bytes, too many for the whole shard cache, {self.limit_bytes}")
             with files.part(key, url=url, size=size, beside=record_size(size, self._chunk)) as path:
                 if path is not None:
-                    self._load(path, url, size, etag)
+                    with self._room():
+                        self._load(path, seen or open_url(url, patience=self._patience), size, etag)
                     files.finish(key, url=url)
         self._keys[url] = key
         return os.path.join(self._held_in, name_of(url))
@@ -80,47 +86,36 @@ class ShardCache:
             raise Closed("this shard cache is closed, or belongs to another process")
         return self._files
 
-    def _load(self, path: Path, url: str, size: int, etag: str | None) -> None:
-        blob = open_url(url, patience=self._patience)
-        if blob.size != size or etag not in (None, blob.etag):
-            raise Changed(f"{url} has changed since it was indexed: it had {size} bytes, {etag}; it has {blob.size} bytes, {blob.etag}")
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise UserError(
+                f"data.shard_cache = {self._folder} is on a disk that is full ({error.strerror}); accepted is a folder with room for "
+                f"{self.limit_bytes / 1e9:.1f} GB, or a smaller data.shard_cache_gb"
+            ) from error
+
+    def _load(self, path: Path, blob: Blob, size: int, etag: str) -> None:
+        if (blob.size, blob.etag) != (size, etag):
+            raise Changed(
+                f"{blob.url} has changed since it was indexed: it had {size} bytes, {etag}; it has {blob.size} bytes, {blob.etag}"
+            )
         part = Part(path, path.with_name(record(path.name)), size=size, chunk=self._chunk)
         sync = False
         self._loading.add(blob)
         try:
-            for _ in range(DOWNLOADS):
-                self._fill(part, blob)
-                if _verified(part, blob):
-                    sync = True
-                    return
-                part.forget()
-            raise Changed(f"{url} is not what its store says: {DOWNLOADS} downloads had another checksum than {blob.checksum}")
+            download(blob, part, connections=self._connections, closing=self._closing)
+            sync = True
         finally:
             part.close(sync=sync)
             self._loading.discard(blob)
             blob.close()
-
-    def _fill(self, part: Part, blob: Blob) -> None:
-        def one(number: int) -> None:
-            if self._closing.is_set():
-                raise Closed(f"{blob.url}: the shard cache was closed")
-            part.write(number, blob.pread(*part.range(number)))
-
-        with ThreadPoolExecutor(self._connections, thread_name_prefix="shard-range") as pool:
-            arriving = [pool.submit(one, number) for number in part.missing]
-            done, waiting = wait(arriving, return_when=FIRST_EXCEPTION)
-            for each in waiting:
-                each.cancel()
-        for each in done:
-            each.result()
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in ("_files", "_keys", "_closing", "_loading")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _files=None, _keys={}, _closing=threading.Event(), _loading=set())
-
-
-def _verified(part: Part, blob: Blob) -> bool:
-    algorithm, _, digits = blob.checksum.partition(":")
-    return not algorithm or part.checksum(algorithm) in (None, digits)

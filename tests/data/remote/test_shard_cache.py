@@ -1,21 +1,25 @@
 """The shard cache: whole shards alone, never too many bytes, whoever is killed."""
 
 import dataclasses
+import errno
 import hashlib
 import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 
 import pytest
 
-from diptych.data import shard_part
+from diptych.data import shard_download, shard_part
 from diptych.data.cache_folder import NoRoom
+from diptych.data.prefetch import Need, Prefetcher
 from diptych.data.retry import Changed
 from diptych.data.shard_cache import Closed, ShardCache
 from diptych.data.storage import open_url
+from diptych.errors import UserError
 
 SIZE, CHUNK = 100_000, 16_384
 
@@ -141,6 +145,79 @@ def test_a_wrong_checksum_is_fetched_again_then_refused(make, shard, site, monke
     with pytest.raises(Changed, match="2 downloads had another checksum than md5:1111"):
         cache.fetch(url, size, etag)
     assert cache.path(url) is None and site.sent("s-0.tar") > 2 * SIZE
+
+
+def with_checksum(monkeypatch, url, content):
+    """The server tells the MD5 of its file, as stores do."""
+    store = type(open_url(url)._store)
+    told = dataclasses.replace(open_url(url)._store.stat(url), checksum=f"md5:{hashlib.md5(content).hexdigest()}")
+    monkeypatch.setattr(store, "stat", lambda store, path: told)
+
+
+def test_a_download_that_was_damaged_is_mended_by_the_second(make, shard, site, monkeypatch, noise):
+    (url, size, etag), write, written = shard(0), shard_part.Part.write, []
+    with_checksum(monkeypatch, url, noise(SIZE, 0))
+
+    def damage(part, number, data):
+        written.append(number)
+        write(part, number, bytes(len(data)) if len(written) == 3 else data)
+
+    monkeypatch.setattr(shard_part.Part, "write", damage)
+    assert content(make().fetch(url, size, etag)) == noise(SIZE, 0)
+    assert len(written) == 2 * -(-SIZE // CHUNK)
+
+
+def test_what_has_no_version_is_not_kept_for_the_next_process(make, site, noise):
+    site.etags = False
+    url = site.put("a.tar", noise(SIZE))
+    first = make()
+    assert content(first.fetch(url, SIZE, "")) == content(first.fetch(url, SIZE, "")) == noise(SIZE)
+    assert site.sent("a.tar") < 1.1 * SIZE
+    first.close()
+    site.put("a.tar", noise(SIZE, 1))
+    for version in ("", None):
+        assert content(make().fetch(url, SIZE, version)) == noise(SIZE, 1)
+
+
+def test_a_version_that_is_not_said_is_that_of_now(make, shard, site, noise):
+    url, size, _ = shard(0)
+    first = make()
+    first.fetch(url, size, None)
+    first.close()
+    asked = site.sent("s-0.tar")
+    assert content(make().fetch(url, size, None)) == noise(SIZE, 0) and site.sent("s-0.tar") == asked + 1
+    site.put("s-0.tar", noise(SIZE, 1))
+    assert content(make().fetch(url, size, None)) == noise(SIZE, 1)
+
+
+def test_a_full_disk_is_said_by_its_setting(make, shard, monkeypatch, tmp_path):
+    each, cache = shard(0), make()
+
+    def write(part, number, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shard_part.Part, "write", write)
+    words = f"data.shard_cache = {tmp_path}/cache is on a disk that is full .*; accepted is .* or a smaller data.shard_cache_gb"
+    with pytest.raises(UserError, match=words):
+        cache.fetch(*each)
+    prefetcher = Prefetcher(cache, iter([Need(0, 9, *each)]))
+    with pytest.raises(UserError, match=words):
+        while True:
+            prefetcher.advance(0)
+    prefetcher.close()
+
+
+def test_a_checksum_that_no_package_reckons_is_told_of_once(make, shard, monkeypatch, caplog, noise):
+    shards = [shard(0), shard(1)]
+    stat = type(open_url(shards[0][0])._store).stat
+    told = lambda store, path: dataclasses.replace(stat(store, path), checksum="crc32c:00000000")  # noqa: E731
+    monkeypatch.setattr(type(open_url(shards[0][0])._store), "stat", told)
+    monkeypatch.setitem(sys.modules, "google_crc32c", None)
+    shard_download._say_unverified.cache_clear()
+    cache = make()
+    for each in shards:
+        cache.fetch(*each)
+    assert caplog.text.count("not compared with their crc32c") == 1 and "google-crc32c" in caplog.text
 
 
 @pytest.mark.parametrize("algorithm", ["md5", "sha256"])
