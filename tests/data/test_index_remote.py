@@ -103,6 +103,31 @@ def test_a_manifest_beside_its_shards_far_away(store, requests, tmp_path, sample
     assert not list((tmp_path / "cache").rglob(".diptych-*"))
 
 
+def test_a_copy_of_a_manifest_is_compared_and_replaces_the_one_before(store, tmp_path):
+    def put(pattern):
+        Indexing(out=tmp_path / "all.json", setting="x").run(find([f"{tmp_path}/{pattern}"], setting="x"))
+        starts = json.loads((tmp_path / "all.json").read_text())["starts"]
+        for name in ("all.json", starts):
+            store.put(name, (tmp_path / name).read_bytes())
+        return starts
+
+    def copies():
+        return [path.name for path in (tmp_path / "cache" / "index").rglob("*.u32")]
+
+    first = put("s-?.tar")
+    index = index_shards([f"{FOLDER}/all.json"], setting="x")
+    assert copies() == [first]
+    second = put("s-[01].tar")
+    assert len(index_shards([f"{FOLDER}/all.json"], setting="x")) == 26 and copies() == [second] and index.read(39).key == "0039"
+    third = put("s-[02].tar")
+    content = store.files.cat_file(f"/bucket/set/{third}")
+    store.put(third, content[:-1] + b"x")
+    with pytest.raises(UserError, match=r"lacks its starts of samples: 'all\.\w+\.u32' beside it is damaged"):
+        index_shards([f"{FOLDER}/all.json"], setting="x")
+    store.put(third, content)
+    assert len(index_shards([f"{FOLDER}/all.json"], setting="x")) == 27 and not list((tmp_path / "cache").rglob(".diptych-*"))
+
+
 def test_braces_lists_and_an_index_in_another_process(store, tmp_path):
     (tmp_path / "list.txt").write_text(f"# train\n{FOLDER}/s-{{0,2}}.tar\n\n{FOLDER}/s-1.tar\n")
     listed = index_shards([f"@{tmp_path}/list.txt"], setting="x")
