@@ -6,6 +6,7 @@ from functools import reduce
 from typing import Any
 
 from ..errors import UserError
+from ..sharding.presets import is_open
 from .check_data import check_data
 from .check_images import check_images
 from .check_numbers import check_numbers
@@ -37,7 +38,7 @@ CHOICES = {
     "optimizer.name": ("adamw", "adafactor", "lion", "muon", "lamb"),
     "optimizer.schedule": ("cosine", "linear", "constant", "rsqrt"),
     "train.dtype": ("float32", "bfloat16"),
-    "train.remat": ("none", "dots", "full"),
+    "train.remat": ("none", "dots", "full", "auto"),
 }
 
 
@@ -107,5 +108,5 @@ def _check_mesh(recipe: Recipe) -> None:
     for name, size in zip(("replica", "fsdp", "tensor"), mesh):
         if size < 1 and size != -1:
             raise UserError(f"mesh.{name} = {size} is out of range; accepted is a number above 0, or -1 for what the others leave")
-    if mesh.count(-1) > 1:
-        raise UserError(f"mesh = {mesh} has -1 more than once; accepted is one -1 at most")
+    if mesh.count(-1) > 1 and not is_open(recipe.mesh):
+        raise UserError(f"mesh = {mesh} has -1 more than once; accepted is one -1, or replica and fsdp = -1 for the hardware's preset")

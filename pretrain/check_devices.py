@@ -8,23 +8,31 @@ import math
 from collections.abc import Iterator
 
 from ..errors import UserError
+from ..sharding.presets import filled_mesh, filled_remat
 from ..sharding.spec import AXES, MeshSpec
 from .spec import Recipe
 
 
-def check_devices(recipe: Recipe, *, device_count: int) -> MeshSpec:
-    """The sizes of the mesh over `device_count` devices, without -1.
+def check_devices(recipe: Recipe, *, device_count: int, device_kind: str | None = None) -> MeshSpec:
+    """The sizes of the mesh over `device_count` devices, without -1. device_kind: of `jax.Device`, for the preset of an open mesh.
 
     Raises UserError where the mesh does not fit the devices, or where an axis does not divide what it shards: (replica, fsdp) the batches,
     tensor the heads and the hidden units, fsdp the widths.
     """
-    mesh = resolve_mesh(recipe.mesh, device_count=device_count)
+    mesh = resolve_mesh(filled_mesh(recipe.mesh, device_count=device_count, device_kind=device_kind), device_count=device_count)
     for path, size, axes, shards in _shardings(recipe, mesh):
         if size % shards:
             raise UserError(
                 f"{path} = {size} is not divisible by {axes} = {shards}; accepted is a multiple of {shards}, or {axes} that divides {size}"
             )
     return mesh
+
+
+def on_devices(recipe: Recipe, *, device_count: int, device_kind: str | None) -> Recipe:
+    """The recipe with what it leaves to the hardware filled in: the sizes of the mesh and `train.remat`; UserError as `check_devices`."""
+    mesh = check_devices(recipe, device_count=device_count, device_kind=device_kind)
+    remat = filled_remat(recipe.train.remat, device_kind=device_kind)
+    return dataclasses.replace(recipe, mesh=mesh, train=dataclasses.replace(recipe.train, remat=remat))
 
 
 def fitting_mesh(recipe: Recipe, *, device_count: int) -> MeshSpec:

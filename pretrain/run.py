@@ -22,7 +22,7 @@ from ..data.tokenizers import Tokenizer
 from ..errors import UserError
 from ..sharding.layouts import places
 from ..sharding.mesh import make_mesh
-from .check_devices import check_devices
+from .check_devices import on_devices
 from .check_hosts import check_hosts
 from .check_parts import check_tokenizer
 from .checkpoint import Checkpoints
@@ -107,7 +107,8 @@ def prepare(recipe: Recipe, workdir: Path, *, job: Job, force_data: bool = False
     """Finds every mistake that can be found without compiling: UserError names it. force_data: as in `begin`."""
     check_identity(workdir, recipe, force_data=force_data)
     check_hosts(job, libraries(recipe.data))
-    mesh = make_mesh(check_devices(recipe, device_count=jax.device_count()))
+    here = on_devices(recipe, device_count=jax.device_count(), device_kind=jax.devices()[0].device_kind)
+    mesh = make_mesh(here.mesh)
     tokenizer = find_tokenizer(workdir, recipe.data.tokenizer)
     check_tokenizer(recipe, vocab_size=tokenizer.vocab_size, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
     check_writers(recipe.log)
@@ -115,7 +116,7 @@ def prepare(recipe: Recipe, workdir: Path, *, job: Job, force_data: bool = False
     check_order(workdir, recipe, samples=sum(map(len, sources.values())), force_data=force_data)
     order = make_order(recipe.data, sources=sources, segments=mixture_segments(recipe.data, {}), seed=recipe.seed)
     check_batch(order, batch_size=recipe.train.batch_size, start=0)
-    learner = make_learner(recipe, mesh)
+    learner = make_learner(here, mesh)
     return Run(
         recipe=recipe,
         workdir=workdir,

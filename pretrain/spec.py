@@ -115,7 +115,7 @@ class TrainSpec:
     """batch_size: samples a step, of all devices together. dtype: of the towers' arithmetic (parameters, logits and loss are float32).
 
     accumulate: microbatches whose activations a device holds one after the other; the loss is still that of the whole batch.
-    remat: `none`, `dots` (matrix products are kept), or `full` (only the inputs of a layer are kept).
+    remat: `none`, `dots` (matrix products are kept), `full` (only the inputs of a layer are kept), or `auto` (the hardware's preset).
     scan_unroll: layers of a tower that are compiled as straight code; 0: all.
     ema_decay: of the moving average of the parameters, min(ema_decay, (1 + t) / (10 + t)) at update t; absent: there is none.
     """

@@ -21,7 +21,7 @@ from .parameters import BlockInit
 class Compute:
     """How a tower runs, whatever it computes.
 
-    dtype: of the arithmetic. remat: `none`, `dots` or `full`. scan_unroll: layers compiled as straight code; 0: all.
+    dtype: of the arithmetic. remat: `none`, `dots` or `full`; `auto` counts as that. scan_unroll: layers compiled as straight code; 0: all.
     """
 
     dtype: jnp.dtype = jnp.float32
@@ -36,8 +36,9 @@ class Compute:
         """`body` with the residuals that `remat` says are kept."""
         if self.remat == "none":
             return body
-        policies = {"full": jax.checkpoint_policies.nothing_saveable, "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable}
-        return jax.checkpoint(body, policy=policies[self.remat], prevent_cse=False)
+        kept = jax.checkpoint_policies
+        policy = kept.dots_with_no_batch_dims_saveable if self.remat == "dots" else kept.nothing_saveable
+        return jax.checkpoint(body, policy=policy, prevent_cse=False)
 
 
 class Block(nnx.Module):

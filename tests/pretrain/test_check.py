@@ -105,7 +105,7 @@ WRONG = [
     (EMOJI, "data.text_lengths=12,8,16", "data.text_lengths = (12, 8, 16) does not rise"),
     (EMOJI, "data.text_lengths=8,16,20", "data.text_lengths = (8, 16, 20) does not rise"),
     (EMOJI, "mesh.tensor=0", "mesh.tensor = 0 is out of range"),
-    (EMOJI, "mesh.replica=-1", "mesh = (-1, -1, 1) has -1 more than once"),
+    (EMOJI, "mesh.tensor=-1", "mesh = (1, -1, -1) has -1 more than once"),
 ]
 
 
