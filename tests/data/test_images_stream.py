@@ -9,11 +9,11 @@ from PIL import Image
 from diptych.data.spec import AugmentSpec, DecodeSpec, SizeScheduleSpec
 
 
-def jpeg(number):
+def jpeg(number, scale=1):
     random = np.random.default_rng(number)
     coarse = Image.fromarray(random.integers(0, 256, (7, 9, 3), dtype=np.uint8))
     file = io.BytesIO()
-    coarse.resize((90 + number % 7, 70), Image.Resampling.BICUBIC).save(file, "jpeg", quality=90)
+    coarse.resize(((90 + number % 7) * scale, 70 * scale), Image.Resampling.BICUBIC).save(file, "jpeg", quality=90)
     return file.getvalue()
 
 
@@ -25,15 +25,23 @@ def jpegs(shards):
     return shards(bad=members)
 
 
-def test_faster_ways_give_nearly_the_same_batches(jpegs, batches):
-    settings = dict(resize_first=None, max_bad_fraction=1.0)
-    reference = batches(jpegs, 6, **settings)
-    for decode in (DecodeSpec(resizer="cykooz"), DecodeSpec(backend="simplejpeg"), DecodeSpec(backend="simplejpeg", resizer="cykooz")):
-        for fast, slow in zip(batches(jpegs, 6, decode=decode, **settings), reference):
-            assert np.array_equal(fast["text"], slow["text"]), "the same samples, the bad one replaced alike"
-            error = np.abs(fast["image"].astype(int) - slow["image"])
-            # the edges of a crop fall on pixels of the scaled image: up to half a pixel aside
-            assert error.mean() < 8 if decode.backend == "simplejpeg" else error.max() <= 2
+@pytest.mark.parametrize(
+    ("decode", "mean", "most"),
+    [  # levels; 1.5 times what was measured
+        (DecodeSpec(resizer="cykooz"), 0.0041, 1),
+        (DecodeSpec(backend="simplejpeg"), 2.3, 18),
+        (DecodeSpec(backend="simplejpeg", resizer="cykooz"), 2.3, 18),
+    ],
+)
+def test_faster_ways_give_nearly_the_same_batches(decode, mean, most, shards, batches):
+    # so large that a crop, whose edges fall on pixels of the scaled image, moves by little
+    large = {number: {"png": None, "jpg": jpeg(number, scale=8)} for number in range(40)}
+    large[7]["jpg"] = large[7]["jpg"][:500]
+    patterns, settings = shards(bad=large), dict(resize_first=None, image_size=64, max_bad_fraction=1.0)
+    for fast, slow in zip(batches(patterns, 6, decode=decode, **settings), batches(patterns, 6, **settings)):
+        assert np.array_equal(fast["text"], slow["text"]), "the same samples, the bad one replaced alike"
+        error = np.abs(fast["image"].astype(int) - slow["image"])
+        assert 0 < error.mean() < mean and error.max() <= most
 
 
 def test_a_preset_reaches_training_and_is_drawn_by_position(jpegs, batches):
@@ -50,6 +58,11 @@ def test_augmentation_does_not_ask_threads_or_hosts(jpegs, batches, global_batch
     whole = batches(jpegs, 5, threads=1, **settings)
     assert_same(whole, batches(jpegs, 5, threads=4, **settings))
     assert_same(whole, global_batches(jpegs, 5, [range(0, 4), range(4, 8)], **settings))
+
+
+def test_augmentation_does_not_ask_worker_processes(jpegs, batches, assert_same):
+    settings = dict(augment=COLOURS, max_bad_fraction=1.0)
+    assert_same(batches(jpegs, 5, workers=2, **settings), batches(jpegs, 5, workers=0, **settings))
 
 
 def test_an_image_too_long_for_the_largest_size_is_replaced_and_counted(shards, make_stream):
