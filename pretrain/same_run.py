@@ -11,7 +11,7 @@ from ..data.orders import kind_of_order
 from ..data.spec import DataSpec
 from ..errors import UserError
 from ..schema import differences
-from .recipe import another_identity
+from .recipe import COOLDOWN, another_identity, in_cooldown
 from .run_folder import describe, read_run, saved_steps
 from .spec import Recipe
 
@@ -23,15 +23,18 @@ OF_DATA = ("seed", "model.text.context_length")  # beside all of data
 def check_identity(workdir: Path, recipe: Recipe, *, force_data: bool = False) -> None:
     """Refuses a folder that holds another run, naming the first differing key; logs what else differs.
 
-    A folder in which nothing was saved yet holds no run: a recipe that failed at its start can be corrected. The settings of the order are
+    A folder in which nothing was saved yet holds no run: a recipe that failed at its start can be corrected. A cool-down that has begun
+    neither in the saved run nor in this one may be another: it can start from any checkpoint of a long run. The settings of the order are
     left to `check_order`. force_data: a key that decides which samples are seen is logged instead.
     """
     if not _holds_a_run(workdir):
         return
     saved, now = read_run(workdir), describe(recipe)
-    order = {f"data.{name}" for name in ORDER}
+    elsewhere = {f"data.{name}" for name in ORDER}
+    if not any(in_cooldown(run["identity"], saved_steps(workdir)[-1]) for run in (saved, now)):
+        elsewhere.update(COOLDOWN)
     for path, old, new in differences(saved["identity"], now["identity"]):
-        if path not in order:
+        if path not in elsewhere:
             _differs(workdir, recipe, (path, old, new), force_data=force_data)
     for part in ("recipe", "versions"):
         for path, old, new in differences(saved[part], now[part]):

@@ -172,6 +172,24 @@ def test_another_end_of_the_schedule_is_said_by_the_setting_that_was_typed(tmp_p
         check_identity(tmp_path, load_recipe("clip_emoji", ["optimizer.decay_steps=450"]))
 
 
+def test_a_cool_down_may_be_another_until_it_begins(tmp_path):
+    def stable(*overrides):
+        return load_recipe("clip_emoji", ["optimizer.schedule=constant", *overrides])
+
+    write_recipe(tmp_path, stable())
+    (tmp_path / "checkpoints" / "200").mkdir(parents=True)
+    check_identity(tmp_path, stable("optimizer.cooldown_steps=100", "train.steps=300", "optimizer.final_fraction=0.1"))
+    with pytest.raises(UserError, match=r"optimizer.decay_steps = None, not 299"):
+        check_identity(tmp_path, stable("optimizer.cooldown_steps=100", "train.steps=299"))
+    write_recipe(tmp_path, stable("optimizer.cooldown_steps=100", "train.steps=300"))
+    check_identity(tmp_path, stable("optimizer.cooldown_steps=50", "train.steps=500"))
+    (tmp_path / "checkpoints" / "201").mkdir()
+    with pytest.raises(UserError, match=r"train.steps = 300, where optimizer.schedule = constant ends, not 500"):
+        check_identity(tmp_path, stable("optimizer.cooldown_steps=100", "train.steps=500"))
+    with pytest.raises(UserError, match=r"seed = 0, not 1"):
+        check_identity(tmp_path, stable("optimizer.cooldown_steps=100", "train.steps=300", "seed=1"))
+
+
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b'{"recipe": {"seed": 0}}', b""], ids=repr)
 def test_a_broken_recipe_json(tmp_path, content):
     (tmp_path / "recipe.json").write_bytes(content)
