@@ -10,6 +10,7 @@ import jax
 
 from .bad_total import BadTotal
 from .checkpoint import Checkpoints
+from .failures import Failures
 from .feed import Feed
 from .interrupts import Interrupts
 from .job import Job
@@ -35,7 +36,7 @@ def train(
     Raises UserError before any step, with the folder as it was; Stopped (with its exit code) after a requested stop has been saved.
     """
     began, job, interrupts = time.monotonic(), Job(), interrupts or Interrupts()
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, Failures() as failures:
         stack.callback(interrupts.at_once)
         job.agree(lambda: stack.enter_context(locked(workdir)))
         run = prepare(recipe, workdir, job=job, force_data=force_data)
@@ -53,6 +54,7 @@ def train(
                 drop_result(workdir)
         writer = make_writers(recipe.log, workdir, resumed_step=first)
         stack.callback(writer.close)
+        failures.before_leaving(writer.flush)
         largest = lambda length: max(job.gather(length))  # noqa: E731
         feed = Feed(stream, run.mesh, batch_size=recipe.train.batch_size, lengths=run.text_lengths(), largest=largest)
         bad = BadTotal(
