@@ -1,7 +1,10 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from diptych.pretrain.learner import make_learner
 from diptych.pretrain.optimizer import make_optimizer
@@ -34,3 +37,19 @@ def test_adamw_is_optax_by_hand():
         updates, state = ours.update(gradients, state, params)
         expected, other = theirs.update(gradients, other, params)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), updates, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [("adamw", None, "float32"), ("adamw", "bfloat16", "bfloat16"), ("adafactor", None, "bfloat16"), ("muon", "bfloat16", "bfloat16")],
+)
+def test_the_first_moment_has_the_dtype_that_is_asked_for_and_the_second_float32(name, given, expected):
+    params = {"text": {"layers": {"mlp": {"up": jnp.ones((2, 40, 32))}}, "bias": jnp.ones(3)}}
+    optimizer = make_optimizer(OptimizerSpec(name=name, moment_dtype=given, peak_lr=0.1), steps=10)
+    before = optimizer.init(params)
+    updates, after = optimizer.update(jax.tree.map(jnp.ones_like, params), before, params)
+    for state in (before, after):
+        moments = {leaf: array.dtype for leaf, array in named_leaves(state).items() if "text" in leaf}
+        first = {leaf for leaf in moments if re.search(r"\.(mu|ema|trace)\.", leaf)}
+        assert first and all(moments[leaf] == (expected if leaf in first else "float32") for leaf in moments), moments
+    assert all(update.dtype == jnp.float32 for update in jax.tree.leaves(updates))
