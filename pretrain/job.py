@@ -23,18 +23,16 @@ class Job:
         self._calls = itertools.count()
         self._read: list[str] = []  # keys that all have read once they have come to a later call of `gather`
 
-    def agree(self, decide: Callable[[], T]) -> T:
+    def agree(self, decide: Callable[[], T], *, seconds: int = TIMEOUT_SECONDS) -> T:
         """What `decide` returns on process 0, which alone calls it; anything that JSON holds.
 
-        A UserError there is raised by all. Raises jax's DEADLINE_EXCEEDED where process 0 says nothing for ten minutes.
+        A UserError there is raised by all. Raises jax's DEADLINE_EXCEEDED where process 0 says nothing for `seconds`.
         """
         if jax.process_count() == 1:
             return decide()
         key = f"diptych/agreed/{next(self._calls)}"
         self._read.append(key)
-        answer = (
-            self._tell(key, decide) if jax.process_index() == 0 else json.loads(store().blocking_key_value_get(key, TIMEOUT_SECONDS * 1000))
-        )
+        answer = self._tell(key, decide) if jax.process_index() == 0 else json.loads(store().blocking_key_value_get(key, seconds * 1000))
         if "refused" in answer:
             raise UserError(answer["refused"])
         return answer["value"]
@@ -47,10 +45,10 @@ class Job:
         store().key_value_set(key, json.dumps(answer))
         return answer
 
-    def gather(self, value: Any) -> list[Any]:
+    def gather(self, value: Any, *, seconds: int = TIMEOUT_SECONDS) -> list[Any]:
         """The `value` of every process, in order of the processes; anything that JSON holds. None, empty and 0 are left out.
 
-        Raises jax's DEADLINE_EXCEEDED where one of them says nothing for ten minutes.
+        Raises jax's DEADLINE_EXCEEDED where one of them says nothing for `seconds`.
         """
         if jax.process_count() == 1:
             return [value] if value else []
@@ -59,7 +57,7 @@ class Job:
             store().key_value_set(f"{key}/values/{jax.process_index():08d}", json.dumps(value))
         if store().key_value_increment(f"{key}/told", 1) == jax.process_count():
             store().key_value_set(f"{key}/all", "told")
-        store().blocking_key_value_get(f"{key}/all", TIMEOUT_SECONDS * 1000)
+        store().blocking_key_value_get(f"{key}/all", seconds * 1000)
         self._forget()
         self._read.append(key)
         return [json.loads(text) for _, text in sorted(store().key_value_dir_get(f"{key}/values"))]

@@ -14,7 +14,6 @@ import optax
 from ..data.lengths import TextLengths
 from ..data.libraries import libraries
 from ..data.mixture import Segment
-from ..data.open_sources import open_sources
 from ..data.orders import check_batch, make_order
 from ..data.pipeline import TrainStream, check_state, data_state, mixture_segments
 from ..data.source import Source
@@ -30,6 +29,7 @@ from .evaluate import Evaluation, make_evaluation
 from .feed import counted_slots, local_slots
 from .job import Job
 from .learner import Learner, make_learner
+from .open_alike import open_alike
 from .optimizer import make_optimizer
 from .run_tokenizer import find_tokenizer
 from .same_run import check_identity, check_order
@@ -112,7 +112,7 @@ def prepare(recipe: Recipe, workdir: Path, *, job: Job, force_data: bool = False
     tokenizer = find_tokenizer(workdir, recipe.data.tokenizer)
     check_tokenizer(recipe, vocab_size=tokenizer.vocab_size, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
     check_writers(recipe.log)
-    sources = open_sources(recipe.data)
+    sources = open_alike(recipe.data, job=job)
     check_order(workdir, recipe, samples=sum(map(len, sources.values())), force_data=force_data)
     order = make_order(recipe.data, sources=sources, segments=mixture_segments(recipe.data, {}), seed=recipe.seed)
     check_batch(order, batch_size=recipe.train.batch_size, start=0)
