@@ -3,49 +3,61 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
 from ..pretrain.recipe import load_recipe
-from .arguments import add_config, given_config
-from .report import print_values
+from .arguments import add_config, check_out_file, given_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `plan`."""
     add_config(parser)
-    parser.add_argument(
-        "--topology", metavar="NAME:SIZE", help="such as v5e:16x16, v5p:8x8x16, v6e:16x16*2 (slices), h100:64x8 (nodes x GPUs)"
-    )
+    parser.add_argument("--topology", metavar="NAME:SIZE", help="v5e:16x16, v5p:8x8x16, v6e:16x16*2 (slices), h100:64x8 (nodes x GPUs) ...")
+    parser.add_argument("--split", action="store_true", help="compile the towers alone too, to tell the loss's memory from theirs")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw memory and roofline")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Compiles and weighs."""
+    """Compiles, weighs and prints; returns what `--json` prints."""
     recipe = load_recipe(given_config(args), args.overrides)
-    if args.topology is None:
-        raise UserError("--topology is not given; accepted is NAME:SIZE, such as v5e:16x16 or h100:64x8")
+    topology_name = given_topology(args)
+    if args.plot is not None:
+        check_out_file(args.plot)
 
     import jax
 
-    jax.config.update("jax_platforms", "cpu")
-    from ..pretrain.check_devices import check_devices
-    from ..pretrain.lowering import lower_step
-    from ..pretrain.table import print_table
-    from ..sharding.plan import weigh
-    from ..sharding.topology import arranged, find_topology
+    jax.config.update("jax_platforms", "cpu")  # nothing runs: an accelerator of this machine is left alone
+    from ..sharding.plan_cache import PlanCache
+    from ..sharding.topology import find_topology
+    from .plan_recipe import plan_recipe, split_temporaries
+    from .plan_result import collectives_of, values_of
+    from .plan_tables import print_plan
 
-    topology = find_topology(args.topology)
-    sizes = check_devices(recipe, device_count=len(topology.devices))
-    mesh = arranged(topology, sizes)
-    weight = weigh(lower_step(recipe, mesh, platform=topology.hardware.platform), mesh.shape)
-    gib = 2**30
-    values = {"peak_hbm_gib": weight.needed / gib, "fits": weight.needed <= topology.hardware.hbm_bytes}
-    if weight.memory:
-        values |= {"arguments_gib": weight.memory.arguments / gib, "temporaries_gib": weight.memory.temporaries / gib}
-    values["compile_seconds"] = weight.compile_seconds
-    print_values(values, title=f"{recipe.name or args.config} on {topology.name}, mesh {dict(mesh.shape)}")
-    rows = [
-        (each.kind, "+".join(each.axes), each.group, each.count, each.bytes / 2**20, each.wire_bytes / 2**20) for each in weight.traffic
-    ]
-    print_table(("collective", "axes", "devices", "a step", "MiB", "MiB sent"), rows)
-    return values
+    cache = PlanCache(cache_folder())
+    topology = find_topology(topology_name)
+    found, mesh = plan_recipe(recipe, topology, cache=cache)
+    values = values_of(found)
+    if args.split:
+        values |= split_temporaries(found, mesh, cache=cache)
+    print_plan(found, values, mesh)
+    if args.plot is not None:
+        from .plan_plot import draw_plan
+
+        draw_plan(values, args.plot)
+    return values | {"collectives": collectives_of(found.plan)}
+
+
+def given_topology(args: argparse.Namespace) -> str:
+    """`--topology`; UserError where it was not given."""
+    if args.topology is None:
+        raise UserError("--topology is not given; accepted is NAME:SIZE, such as v5e:16x16 or h100:64x8")
+    return args.topology
+
+
+def cache_folder() -> Path:
+    """Where plans are kept."""
+    from ..data.merges import cache_folder as folder
+
+    return folder() / "plans"

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import jax
+from typing import Any
 
-from ..sharding.axes import AnyMesh
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from ..sharding.axes import AnyMesh, mesh_axes
+from ..sharding.layouts import batch_layout
 from .checkpoint import targets
 from .learner import make_learner
 from .optimizer import make_optimizer
 from .spec import Recipe
 from .state import state_layouts, state_shapes
 from .step import batch_shapes, make_step
+
+P = jax.P
 
 
 def trace_step(recipe: Recipe, mesh: AnyMesh) -> jax.stages.Traced:
@@ -27,3 +34,24 @@ def lower_step(recipe: Recipe, mesh: AnyMesh, *, platform: str) -> jax.stages.Lo
     traced = trace_step(recipe, mesh)
     with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
         return traced.lower(lowering_platforms=(platform,))
+
+
+def trace_towers(recipe: Recipe, mesh: AnyMesh) -> jax.stages.Traced:
+    """The gradient of what the objective needs, without the objective and the optimizer: what the towers alone take of a device.
+
+    Its arguments are (parameters, batch).
+    """
+    learner = make_learner(recipe, mesh)
+
+    def local(params: Any, batch: Any) -> jax.Array:
+        axes = mesh_axes(mesh)
+        module = nnx.merge(learner.graph, axes.vary(params))
+        outputs = module.model(batch, needs=module.objective.needs, axes=axes, random=None)
+        return axes.sum(sum((leaf.astype(jnp.float32).mean() for leaf in jax.tree.leaves(outputs)), jnp.float32(0)))
+
+    def total(params: Any, batch: Any) -> jax.Array:
+        return jax.shard_map(local, in_specs=(learner.layouts, batch_layout(mesh)), out_specs=P())(params, batch)
+
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+        params = targets(learner.shapes, learner.layouts, mesh)
+        return jax.jit(jax.grad(total)).trace(params, batch_shapes(recipe, mesh))

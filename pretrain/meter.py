@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
-import jax.numpy as jnp
 
-from ..sharding.flops import count_flops
 from ..sharding.hardware import peak_tflops
 from .feed import Feed
-from .frozen import join, split
-from .learner import make_learner
-from .step import batch_shapes
+from .model_flops import model_flops
 
 if TYPE_CHECKING:
     from .run import Run
-
-STEP = jax.ShapeDtypeStruct((), jnp.int32)
 
 
 class Meter:
@@ -32,7 +25,7 @@ class Meter:
         self._devices = run.mesh.size
         peak = run.recipe.log.peak_tflops or peak_tflops(jax.devices()[0].device_kind)
         self._peak = peak * 1e12 * self._devices if peak else None
-        self._flops = step_flops(run) if peak else 0
+        self._flops = model_flops(run.recipe, run.mesh) if peak else 0
         self.restart(0)
 
     def restart(self, steps: int) -> None:
@@ -63,15 +56,3 @@ class Meter:
             values["mfu"] = done * self._flops / seconds / self._peak
         self.restart(steps)
         return values
-
-
-def step_flops(run: Run) -> int:
-    """Model FLOPs of a step: matrix products of the loss and its gradient, of what is trained, by the dense definition, none rematerialised."""
-    recipe = dataclasses.replace(run.recipe, train=dataclasses.replace(run.recipe.train, remat="none"))
-    learner = make_learner(recipe, run.mesh)
-    trained, frozen = split(learner.shapes, learner.trained)
-
-    def gradient(trained: Any, frozen: Any, *given: Any) -> Any:
-        return jax.grad(lambda trained: learner.dense_loss(join(trained, frozen), *given), has_aux=True)(trained)
-
-    return count_flops(gradient, trained, frozen, batch_shapes(run.recipe, run.mesh), STEP)

@@ -2,7 +2,8 @@
 
 Bytes are counted per device and step, loops as often as they run. **Wire bytes** are those that one device must send whatever the
 algorithm, with n devices in a group and S bytes in the whole array: all-gather and reduce-scatter (n - 1)/n S, all-reduce twice that,
-all-to-all (n - 1)/n of what it holds, a permutation all that it holds.
+all-to-all (n - 1)/n of what it holds, a permutation all that it holds. Where a group is in g granules (slices or nodes) with k devices in
+each, the network carries what one granule must send, (g - 1)/g S or twice that, shared by its k devices; links carry the rest.
 
 TPU programs spread one collective over several fusions, which all repeat it, with one `chain_id`: it counts once. An all-reduce inside a
 computation `all-reduce-scatter` is a reduce-scatter: the slice that follows is fused into it.
@@ -32,8 +33,8 @@ class Collective:
     """One collective of the step.
 
     axes: mesh axes along which the members of a group differ. group: devices in one. bytes: of the whole array (what every device has
-    after an all-gather or all-reduce, or before a reduce-scatter). times: runs a step. members: the devices of the first group, or of the
-    first ring of a permutation. where: the name of the operation in the traced program.
+    after an all-gather or all-reduce, or before a reduce-scatter). times: runs a step. members: of the first group. pairs: of a
+    permutation. where: the name of the operation in the traced program.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Collective:
     group: int
     times: float
     members: tuple[int, ...]
+    pairs: Sequence[Sequence[int]]
     where: str
 
     @property
@@ -80,14 +82,16 @@ def _found(module: Module, mesh: Mapping[str, int]) -> Iterator[Collective]:
             groups = groups_of(instruction, devices=int(np.prod(list(mesh.values()))))
             members = groups[0]
             if kind == "collective-permute" or len(members) > 1:
+                permuted = kind == "collective-permute"
                 scattered = kind == "all-reduce" and name.startswith(FUSED_SCATTER)
                 yield Collective(
                     kind="reduce-scatter" if scattered else kind,
                     bytes=whole_bytes(instruction, kind=kind, group=len(members)),
-                    axes=axes_between(groups if kind == "collective-permute" else [members], mesh),
+                    axes=axes_between(groups if permuted else [members], mesh),
                     group=len(members),
                     times=times,
                     members=tuple(members),
+                    pairs=groups if permuted else (),
                     where=_where(instruction),
                 )
 
@@ -136,35 +140,3 @@ def axes_between(groups: Iterable[Sequence[int]], mesh: Mapping[str, int]) -> tu
 def _where(instruction: Instruction) -> str:
     found = OP_NAME.search(instruction.attributes)
     return found[1] if found else ""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Traffic:
-    """All collectives of one kind over the same axes, per device and step. count: runs. bytes: of the whole arrays."""
-
-    kind: str
-    axes: tuple[str, ...]
-    group: int
-    count: float
-    bytes: float
-    wire_bytes: float
-
-
-def traffic(found: Iterable[Collective]) -> list[Traffic]:
-    """The sums by kind and axes, the dearest first."""
-    sums: dict[tuple[str, tuple[str, ...], int], list[Collective]] = {}
-    for each in found:
-        group = 2 if each.kind == "collective-permute" else each.group
-        sums.setdefault((each.kind, each.axes, group), []).append(each)
-    rows = [
-        Traffic(
-            kind=kind,
-            axes=axes,
-            group=group,
-            count=sum(each.times for each in same),
-            bytes=sum(each.times * each.bytes for each in same),
-            wire_bytes=sum(each.wire_bytes for each in same),
-        )
-        for (kind, axes, group), same in sums.items()
-    ]
-    return sorted(rows, key=lambda row: -row.wire_bytes)

@@ -2,13 +2,16 @@
 
 XLA's own cost analysis counts the body of a scan once. Not counted: everything that is not a product of two arrays (element by element,
 sums, gathers), the repetitions of a `while_loop`, which nothing says before it runs (its body counts once), and what a Pallas or
-custom-call kernel does inside. Of the branches of a `cond` the dearest counts. Inside a `jax.shard_map` shapes are those of one device,
-and so are the FLOPs.
+custom-call kernel does inside. Of the branches of a `cond` the dearest counts. Inside a `jax.shard_map` shapes are those of one device;
+its FLOPs count once for each device of its mesh.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -16,29 +19,61 @@ import jax
 import numpy as np
 from jax.extend import core
 
+WRAPPERS = re.compile(r"\b(?:jvp|transpose|vmap)\(|\)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Product:
+    """A kind of products. scope: the outermost `jax.named_scope` around them, or empty.
+
+    arithmetic: `bfloat16` (operands of at most 16 bits), else `float32` as the hardware likes it, `float32_high`, or `float32_highest`.
+    """
+
+    scope: str
+    arithmetic: str
+
 
 def count_flops(function: Callable, *args: Any) -> int:
     """2 x multiply-adds of the products in one call of `function`; args may be ShapeDtypeStruct. Nothing is compiled."""
-    return _jaxpr_flops(jax.make_jaxpr(function)(*args).jaxpr)
+    return count_products(jax.make_jaxpr(function)(*args).jaxpr).total()
 
 
-def _jaxpr_flops(jaxpr: core.Jaxpr) -> int:
-    return sum(_equation_flops(equation) for equation in jaxpr.eqns)
+def count_products(jaxpr: core.Jaxpr, *, scope: str = "") -> Counter[Product]:
+    """FLOPs of a jaxpr, of all devices together, by kind; `jax.stages.Traced.jaxpr.jaxpr` is one. scope: of what is around it."""
+    found = Counter[Product]()
+    for equation in jaxpr.eqns:
+        found.update(_equation_products(equation, scope or _scope(equation)))
+    return found
 
 
-def _equation_flops(equation: core.JaxprEqn) -> int:
-    inner = [_jaxpr_flops(jaxpr) for jaxpr in core.jaxprs_in_params(equation.params)]
+def _scope(equation: core.JaxprEqn) -> str:
+    parts = WRAPPERS.sub("", str(equation.source_info.name_stack)).split("/")
+    return next((part for part in parts if part.isidentifier()), "")
+
+
+def _equation_products(equation: core.JaxprEqn, scope: str) -> Counter[Product]:
+    inner = [count_products(jaxpr, scope=scope) for jaxpr in core.jaxprs_in_params(equation.params)]
+    times = 1
     match equation.primitive.name:
         case "dot_general":
-            return _product_flops(equation)
+            return Counter({Product(scope, _arithmetic(equation)): _product_flops(equation)})
         case "conv_general_dilated":
-            return _convolution_flops(equation)
+            return Counter({Product(scope, _arithmetic(equation)): _convolution_flops(equation)})
         case "cond":
-            return max(inner)
+            return max(inner, key=Counter.total)
         case "scan":
-            return equation.params["length"] * sum(inner)
-        case _:
-            return sum(inner)
+            times = equation.params["length"]
+        case "shard_map":
+            times = equation.params["mesh"].size
+    return Counter({kind: times * sum(each[kind] for each in inner) for kind in set().union(*inner)})
+
+
+def _arithmetic(equation: core.JaxprEqn) -> str:
+    if min(var.aval.dtype.itemsize for var in equation.invars) < 4:  # type: ignore[attr-defined]
+        return "bfloat16"
+    precision = equation.params["precision"]
+    name = str((precision[0] if isinstance(precision, tuple) else precision) or "").lower()
+    return f"float32_{name}" if name in ("high", "highest") else "float32"
 
 
 def _product_flops(equation: core.JaxprEqn) -> int:

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
 INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = (.*?) ([a-z][a-z0-9\-]*)\((.*)$")
@@ -75,16 +75,23 @@ class Module:
     @functools.cached_property
     def times(self) -> Mapping[str, float]:
         """How often each computation runs in one call of the module; every branch of a conditional counts as taken."""
+        return self._walk(skip=("async-update", "async-done"))  # they name the computation that async-start runs
+
+    @functools.cached_property
+    def kernel_times(self) -> Mapping[str, float]:
+        """The same for computations whose instructions are kernels of their own: not those inside of a fusion or a reduction."""
+        return self._walk(only=("while", "conditional", "call"))
+
+    def _walk(self, *, skip: Sequence[str] = (), only: Sequence[str] | None = None) -> dict[str, float]:
         found: dict[str, float] = {}
         pending = [(self.entry, 1.0)]
         while pending:
             name, times = pending.pop()
             found[name] = found.get(name, 0.0) + times
             for instruction in self.computations[name]:
-                if instruction.opcode in ("async-update", "async-done"):
-                    continue  # they name the computation that async-start runs
-                turns = self.trips(instruction) if instruction.opcode == "while" else 1
-                pending += [(called, times * turns) for called in instruction.called if called in self.computations]
+                if instruction.opcode not in skip and (only is None or instruction.opcode in only):
+                    turns = self.trips(instruction) if instruction.opcode == "while" else 1
+                    pending += [(called, times * turns) for called in instruction.called if called in self.computations]
         return found
 
     def trips(self, loop: Instruction) -> int:

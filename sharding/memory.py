@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import os
 import re
 from typing import Any
 
 import jax
 
+from .hardware import Hardware
 from .layouts import path_name
 
 # `Ran out of memory in memory space hbm. Used 33.52G of 15.75G hbm.`
 USED = re.compile(r"Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm")
+GPU_SHARE = "0.75"  # jax's default of XLA_PYTHON_CLIENT_MEM_FRACTION
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -32,7 +36,7 @@ class Memory:
 
 def memory_of(compiled: jax.stages.Compiled) -> Memory:
     """Of a compiled step; where the compiler tells no peak, all that is live at some time, each in a place of its own."""
-    found = compiled.memory_analysis()
+    found: Any = compiled.memory_analysis()
     outputs = found.output_size_in_bytes - found.alias_size_in_bytes
     together = found.argument_size_in_bytes + found.temp_size_in_bytes + outputs
     return Memory(
@@ -44,6 +48,12 @@ def memory_of(compiled: jax.stages.Compiled) -> Memory:
     )
 
 
+def usable_bytes(hardware: Hardware) -> float:
+    """Bytes of a device that a program may take: on GPUs the share that jax reserves."""
+    share = float(os.environ.get("XLA_PYTHON_CLIENT_MEM_FRACTION", GPU_SHARE)) if hardware.platform == "cuda" else 1.0
+    return hardware.hbm_bytes * share
+
+
 def used_when_full(error: BaseException) -> int | None:
     """The bytes that a step would need, from the compiler's refusal; None where the error is another one."""
     found = USED.search(str(error))
@@ -53,8 +63,7 @@ def used_when_full(error: BaseException) -> int | None:
 def argument_bytes(traced: jax.stages.Traced) -> dict[str, int]:
     """Dotted name -> bytes of one device's shard, of every argument; the first part of a name is the argument's number."""
     found = {}
-    for path, info in jax.tree.leaves_with_path(traced.args_info[0]):
-        array: Any = info.aval
-        shape = array.sharding.shard_shape(array.shape)
-        found[path_name(path)] = jax.ShapeDtypeStruct(shape, array.dtype).size * array.dtype.itemsize
+    arguments: Any = traced.in_avals[0]
+    for path, array in jax.tree.leaves_with_path(arguments):
+        found[path_name(path)] = math.prod(array.sharding.shard_shape(array.shape)) * array.dtype.itemsize
     return found

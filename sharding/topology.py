@@ -10,19 +10,16 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
-import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import jax
-import numpy as np
-from jax.experimental import mesh_utils, topologies
+from jax.experimental import topologies
 
 from ..errors import UserError
 from .gpu_targets import TARGETS, target_config
 from .hardware import HARDWARE, Hardware
-from .spec import AXES, MeshSpec
 
 NAME = re.compile(r"([a-z0-9\-]+):(\d+(?:x\d+)*)(?:\*(\d+))?")
 EXAMPLES = "v5e:16x16, v5p:8x8x16, v6e:16x16*2 (slices), h100:64x8 (nodes x devices)"
@@ -42,9 +39,9 @@ class Topology:
     compiler: str
 
     @property
-    def granule_size(self) -> int:
-        """Devices of one slice or node."""
-        return len(self.devices) // self.granules
+    def options(self) -> Mapping[str, str]:
+        """Compiler options that hardware which is not there asks for: kernels cannot be timed on it."""
+        return {"xla_gpu_autotune_level": "0"} if self.hardware.platform == "cuda" else {}
 
 
 def find_topology(name: str) -> Topology:
@@ -113,28 +110,3 @@ def _quiet() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nothing)
-
-
-def arranged(topology: Topology, sizes: MeshSpec) -> jax.sharding.Mesh:
-    """The mesh (replica, fsdp, tensor) over the devices of a topology: replicas over the network first, the rest along the torus."""
-    shape = (sizes.replica, sizes.fsdp, sizes.tensor)
-    if math.prod(shape) != len(topology.devices):
-        raise UserError(
-            f"mesh.replica x mesh.fsdp x mesh.tensor = {math.prod(shape)} leaves out devices of --topology = {topology.name}; "
-            f"accepted is {len(topology.devices)}"
-        )
-    return jax.sharding.Mesh(_places(topology, shape), AXES, axis_types=(jax.sharding.AxisType.Explicit,) * 3)
-
-
-def _places(topology: Topology, shape: tuple[int, int, int]) -> np.ndarray:
-    if topology.hardware.platform != "tpu":
-        return np.array(topology.devices).reshape(shape)
-    if topology.granules == 1:
-        return mesh_utils.create_device_mesh(shape, topology.devices, allow_split_physical_axes=True)
-    if shape[0] % topology.granules:
-        raise UserError(
-            f"mesh.replica = {shape[0]} does not share out the {topology.granules} slices of --topology = {topology.name}; "
-            f"accepted is a multiple of {topology.granules}"
-        )
-    inner = (shape[0] // topology.granules, *shape[1:])
-    return mesh_utils.create_hybrid_device_mesh(inner, (topology.granules, 1, 1), topology.devices, allow_split_physical_axes=True)

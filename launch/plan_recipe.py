@@ -1,0 +1,43 @@
+"""From a recipe and a topology to a plan."""
+
+from __future__ import annotations
+
+import jax
+
+from ..errors import UserError
+from ..pretrain.check_devices import check_devices
+from ..pretrain.learner import make_learner
+from ..pretrain.lowering import trace_step, trace_towers
+from ..pretrain.model_flops import model_flops
+from ..pretrain.spec import Recipe
+from ..sharding.mesh import mesh_over
+from ..sharding.plan import plan_step
+from ..sharding.plan_cache import PlanCache
+from ..sharding.topology import Topology
+from .plan_result import GIB, RecipePlan
+
+
+def plan_recipe(recipe: Recipe, topology: Topology, *, cache: PlanCache | None = None) -> tuple[RecipePlan, jax.sharding.Mesh]:
+    """The plan of a recipe's step on the mesh that it asks for; UserError where the mesh or the batch does not fit the topology."""
+    sizes = check_devices(recipe, device_count=len(topology.devices))
+    if (count := sizes.replica * sizes.fsdp * sizes.tensor) != len(topology.devices):
+        raise UserError(
+            f"mesh.replica x mesh.fsdp x mesh.tensor = {count} leaves out devices of --topology = {topology.name}; "
+            f"accepted is a product of {len(topology.devices)}"
+        )
+    mesh = mesh_over(sizes, topology.devices)
+    flops = model_flops(recipe, mesh)
+    params = sum(array.size for array in jax.tree.leaves(make_learner(recipe, mesh).shapes))
+    plan = plan_step(trace_step(recipe, mesh), mesh, topology, cache=cache)
+    return RecipePlan(recipe=recipe, plan=plan, params=params, model_flops=flops), mesh
+
+
+def split_temporaries(found: RecipePlan, mesh: jax.sharding.Mesh, *, cache: PlanCache | None = None) -> dict[str, float]:
+    """The temporaries of the towers alone, and what the loss adds to them."""
+    if found.plan.weight.memory is None:
+        return {}
+    towers = plan_step(trace_towers(found.recipe, mesh), mesh, found.plan.topology, cache=cache)
+    if towers.weight.memory is None:
+        return {}
+    alone, together = towers.weight.memory.temporaries, found.plan.weight.memory.temporaries
+    return {"activations_gib": min(alone, together) / GIB, "loss_gib": max(together - alone, 0) / GIB}

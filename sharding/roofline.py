@@ -1,0 +1,62 @@
+"""The roofline of a step: the time that each of compute, memory, links and network needs alone; the longest bounds the step from below."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+from .flops import Product
+from .hardware import Hardware
+from .traffic import Traffic
+
+# Time of a product against one in bfloat16. TPUs make float32 of 3 or 6 bfloat16 passes, and by default of one. GPUs have TF32 at half the
+# rate, which is also the default; `highest` runs on the plain float32 units (H100: 67 of 989 TFLOP/s).
+TPU_COST = {"bfloat16": 1, "float32": 1, "float32_high": 3, "float32_highest": 6}
+GPU_COST = {"bfloat16": 1, "float32": 2, "float32_high": 6, "float32_highest": 15}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Roofline:
+    """Seconds a step on every device. link: ICI or NVLink. network: DCN or InfiniBand."""
+
+    compute: float
+    hbm: float
+    link: float
+    network: float
+
+    @property
+    def seconds(self) -> float:
+        """Below which no step can be."""
+        return max(dataclasses.astuple(self))
+
+    @property
+    def binds(self) -> str:
+        """The part that takes longest."""
+        return max(dataclasses.asdict(self).items(), key=lambda item: item[1])[0]
+
+
+def roofline(
+    products: Mapping[Product, int], *, devices: int, hbm_bytes: float, traffic: Iterable[Traffic], hardware: Hardware
+) -> Roofline:
+    """products: FLOPs of all devices together. hbm_bytes and traffic: of one device."""
+    rows = list(traffic)
+    return Roofline(
+        compute=compute_seconds(products, hardware) / devices,
+        hbm=hbm_bytes / hardware.hbm_bandwidth,
+        link=sum(row.link_bytes / link_bandwidth(row, hardware) for row in rows),
+        network=sum(row.network_bytes for row in rows) * hardware.devices_per_host / hardware.host_bandwidth,
+    )
+
+
+def compute_seconds(products: Mapping[Product, int], hardware: Hardware) -> float:
+    """Of one device that does all of them, float32 at what it costs there."""
+    cost = TPU_COST if hardware.platform == "tpu" else GPU_COST
+    return sum(flops * cost[kind.arithmetic] for kind, flops in products.items()) / (hardware.peak_bf16_tflops * 1e12)
+
+
+def link_bandwidth(row: Traffic, hardware: Hardware) -> float:
+    """Bytes/s that a device can send: on a torus over the links of the dimensions that a group spans; a permutation takes one of two."""
+    if not hardware.torus:
+        return hardware.link_bandwidth
+    links = 0.5 if row.kind == "collective-permute" else min(max(row.dimensions, 1), hardware.torus)
+    return hardware.axis_bandwidth * links
