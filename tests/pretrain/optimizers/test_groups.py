@@ -81,6 +81,20 @@ def test_groups_are_optax_by_hand():
         np.testing.assert_allclose(at(updates["model"]), expected, rtol=1e-5, err_msg=str(path))
 
 
+def test_lamb_scales_what_is_decayed_to_its_norm_and_leaves_the_rest_to_adam():
+    spec = dataclasses.replace(SPEC, name="lamb", grad_clip=None)
+    params = {"text": {"projection": PARAMS["model"]["text"]["projection"], "bias": jnp.arange(3.0)}}
+    adam = optax.chain(
+        optax.scale_by_adam(b1=0.8, b2=0.9, eps=1e-3), optax.add_decayed_weights(0.3, {"text": {"projection": True, "bias": False}})
+    )
+    by_hand = optax.chain(
+        adam, optax.masked(optax.scale_by_trust_ratio(), {"text": {"projection": True, "bias": False}}), optax.scale(-0.1)
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), steps(make_optimizer(spec, steps=10), params), steps(by_hand, params)
+    )
+
+
 def test_what_is_frozen_stays_and_has_no_state():
     spec = dataclasses.replace(SPEC, freeze=(r"model\.image\..*",))
     after = steps(make_optimizer(spec, steps=10), PARAMS)
