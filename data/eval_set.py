@@ -17,6 +17,7 @@ from .captions import caption_members, caption_of, captions_of
 from .decode import image_of
 from .index import index_shards
 from .known_bad import known_bad
+from .read_in_order import readers
 from .sample import Sample
 from .samples import MIB
 from .spec import DataSpec
@@ -102,5 +103,5 @@ class EvalSet:
             ) from bad
 
     def _parallel(self, function: Callable[[int], T], samples: Iterable[int]) -> list[T]:
-        with concurrent.futures.ThreadPoolExecutor(self._spec.threads) as pool:
+        with concurrent.futures.ThreadPoolExecutor(readers(self._index, threads=self._spec.threads)) as pool:
             return list(pool.map(function, samples))

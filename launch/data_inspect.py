@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from rich.console import Console
     from rich.progress import Progress
 
+    from ..data.read_in_order import readers
     from ..data.spec import DecodeSpec
     from ..data.survey import survey
 
@@ -53,7 +54,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 sheet.append(seen)
             progress.advance(task)
 
-        found = survey(source, numbers, text_key=args.text_key, decode=DecodeSpec(), threads=os.cpu_count() or 1, each=each)
+        found = survey(
+            source, numbers, text_key=args.text_key, decode=DecodeSpec(), threads=readers(source, threads=os.cpu_count() or 1), each=each
+        )
     result = summary(source, found)
     print_values(result, title=title(args))
     for (shard, reason), count in list(found.bad_by_shard.items())[:LISTED]:

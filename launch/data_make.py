@@ -54,9 +54,11 @@ def write_source(source: Any, pattern: Path, *, per_shard: int) -> dict[str, int
     from rich.console import Console
     from rich.progress import track
 
+    from ..data.read_in_order import read_in_order
     from ..data.write_shards import write_shards
 
-    numbers = track(range(len(source)), description="writing", console=Console(stderr=True), transient=True)
-    write_shards(pattern, ((f"{number:09d}", source.read(number).members) for number in numbers), per_shard=per_shard)
+    numbers = range(len(source))
+    samples = track(read_in_order(source, numbers), total=len(numbers), description="writing", console=Console(stderr=True), transient=True)
+    write_shards(pattern, ((f"{number:09d}", sample.members) for number, sample in zip(numbers, samples)), per_shard=per_shard)
     files = sorted(pattern.parent.glob("*.tar"))
     return {"samples": len(source), "shards": len(files), "bytes": sum(file.stat().st_size for file in files)}

@@ -74,16 +74,18 @@ def read_captions(source: Source, members: Sequence[str], *, samples: int) -> tu
 
     from ..data.bad import BadSample
     from ..data.captions import captions_of
+    from ..data.read_in_order import read_in_order
     from ..data.spec import CaptionSpec, DataSpec
 
     spec = DataSpec(caption=CaptionSpec(sources=dict.fromkeys(members, 1.0), lines="random"))
     captions: list[str] = []
     bad = 0
-    step = max(-(-len(source) // samples), 1)
-    for number in track(range(0, len(source), step), description="reading captions", console=Console(stderr=True), transient=True):
+    numbers = range(0, len(source), max(-(-len(source) // samples), 1))
+    read = read_in_order(source, numbers)
+    for sample in track(read, total=len(numbers), description="reading captions", console=Console(stderr=True), transient=True):
         before = len(captions)
         with contextlib.suppress(BadSample):
-            captions.extend(line for lines in captions_of(source.read(number), spec).texts for line in lines if line)
+            captions.extend(line for lines in captions_of(sample, spec).texts for line in lines if line)
         bad += len(captions) == before
     return captions, bad
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 
+import jax
+
 from ..data.alike import first_difference, outline
 from ..data.open_sources import open_sources
 from ..data.source import Source
@@ -33,7 +35,8 @@ def open_alike(spec: DataSpec, *, job: Job) -> dict[str, Source]:
             problem = first_difference(opened, first)
         except (UserError, OSError) as error:
             problem = str(error)
-    told = job.gather(problem and f"{socket.gethostname()} has other data than process 0: {problem}", seconds=SECONDS)
+    host = f"process {jax.process_index()} ({socket.gethostname()})"
+    told = job.gather(problem and f"{host} has other data than process 0: {problem}", seconds=SECONDS)
     if told:
         more = f" ({len(told)} processes differ)" if len(told) > 1 else ""
         raise UserError(f"{told[0]}{more}; accepted are the same shards on all hosts")

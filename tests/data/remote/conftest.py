@@ -28,6 +28,8 @@ class Site:
     ranges: bool = True
     missing: int = 404  # the status of what is not there; 200: a page
     pace: float = 0.0  # seconds that each request takes
+    waiting: int = 0
+    most: int = 0  # requests that waited at a time
     requests: list = dataclasses.field(default_factory=list)
     faults: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
@@ -56,7 +58,11 @@ class Handler(BaseHTTPRequestHandler):
             site.requests.append((self.path, start, end))
             fault = site.fault(len(site.requests))
             site.faults[fault] += 1
+            site.waiting += 1
+            site.most = max(site.most, site.waiting)
         time.sleep(site.pace)
+        with site.lock:
+            site.waiting -= 1
         if fault == "drop":
             return self.hang_up()
         if fault == "503":
