@@ -137,7 +137,7 @@ class DataSpec:
     threads: decoding threads of a process. workers: processes of a host that decode; 0: threads of the main process alone.
     cache_mb: memory for decoded images (after `resize`), in MiB a host; 0: none. Each evaluation set may take as much again.
     shard_cache: folder for remote shards; absent: `shards` in the cache folder of the user. shard_cache_gb: its size, in GB a host; absent:
-        half of what is free there at the start.
+        half of what would be free there if the cache were empty.
     """
 
     train: tuple[str, ...] = runtime(())
