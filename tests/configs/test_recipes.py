@@ -9,7 +9,10 @@ from diptych import configs
 from diptych.pretrain.check_devices import check_devices
 from diptych.pretrain.recipe import load_recipe
 
-RECIPES = ("clip_emoji", "clip_vit_b16", "clip_vit_b32", "clip_vit_l14", "coca_vit_b32", "quickstart", "siglip_vit_b16")
+RECIPES = (
+    *("clip_emoji", "clip_vit_b16", "clip_vit_b32", "clip_vit_l14", "coca_2b", "coca_vit_b32"),
+    *("quickstart", "siglip_so400m_14", "siglip_vit_b16"),
+)
 
 
 def test_the_recipes_are_there():
@@ -57,7 +60,9 @@ def test_clip_emoji_finds_its_data_beside_the_checkout():
         ("clip_vit_b16", 32_768, 390_625, 5e-4, 512),
         ("clip_vit_l14", 32_768, 390_625, 4e-4, 768),
         ("siglip_vit_b16", 32_768, 1_220_703, 1e-3, 768),
+        ("siglip_so400m_14", 32_768, 1_220_703, 1e-3, 1152),
         ("coca_vit_b32", 65_536, 500_000, 8e-4, 512),
+        ("coca_2b", 65_536, 500_000, 8e-4, 1408),
     ],
 )
 def test_large_recipes_are_the_papers(name, batch_size, steps, peak_lr, embed_dim):
@@ -66,6 +71,7 @@ def test_large_recipes_are_the_papers(name, batch_size, steps, peak_lr, embed_di
     assert (recipe.model.embed_dim, recipe.train.dtype) == (embed_dim, "bfloat16")
 
 
-def test_siglip_sees_what_its_released_weights_saw():
-    data = load_recipe("siglip_vit_b16").data
+@pytest.mark.parametrize("name", ["siglip_vit_b16", "siglip_so400m_14"])
+def test_siglip_sees_what_its_released_weights_saw(name):
+    data = load_recipe(name).data
     assert (data.preset, data.tokenizer.preset) == ("siglip", "siglip")
