@@ -28,6 +28,7 @@ FREE = {
     "opt-barrier",
 }
 FREE_CALLS = ("AllocateBuffer", "ConcatBitcast", "AssumeGatherIndicesInBound")
+LIBRARIES = ('"__cublas', '"__cudnn')  # their last result is scratch space, of which they use a little
 SLICES = {"dynamic-slice", "slice", "gather"}
 Names = Mapping[str, Instruction]
 
@@ -48,6 +49,8 @@ def _bytes(instruction: Instruction, names: Names, module: Module) -> int:
         return 0
     if opcode == "custom-call" and any(f'"{name}"' in instruction.attributes for name in FREE_CALLS):
         return 0
+    if opcode == "custom-call" and any(name in instruction.attributes for name in LIBRARIES):
+        return instruction.arrays[0].bytes + sum(map(_off_chip, operands))
     if opcode in ("copy-start", "slice-start"):
         ends = instruction.arrays[:2]
         return sum(not end.on_chip for end in ends) * min(end.bytes for end in ends)

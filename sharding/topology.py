@@ -39,9 +39,9 @@ class Topology:
     compiler: str
 
     @property
-    def options(self) -> Mapping[str, str]:
+    def options(self) -> Mapping[str, int | bool]:
         """Compiler options that hardware which is not there asks for: kernels cannot be timed on it."""
-        return {"xla_gpu_autotune_level": "0"} if self.hardware.platform == "cuda" else {}
+        return {"xla_gpu_autotune_level": 0, "xla_gpu_enable_triton_gemm": False} if self.hardware.platform == "cuda" else {}
 
 
 def find_topology(name: str) -> Topology:

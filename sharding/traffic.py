@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from .collectives import Collective, wire_bytes
 from .placement import Placement
 
+STRUCTURE = {"shard_map", "while", "body", "cond", "closed_call", "checkpoint", "rematted_computation"}  # jax's own, in names of operations
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Traffic:
@@ -62,5 +64,4 @@ def network_bytes(collective: Collective, placement: Placement) -> float:
 
 def scope(where: str) -> str:
     """`objective_softmax` of `jit(train_step)/jvp()/shard_map/objective_softmax/all_gather`: the outermost part that is a plain name."""
-    parts = [part for part in where.split("/")[1:-1] if part.isidentifier() and part != "shard_map"]
-    return parts[0] if parts else ""
+    return next((part for part in where.split("/")[1:-1] if part.isidentifier() and part not in STRUCTURE), "")
