@@ -60,6 +60,7 @@ setup(
         "cuda12": ["jax[cuda12]"],
         "cuda13": ["jax[cuda13]"],
         "plan": ["libtpu"],
+        "plan_gpu": ["jax-cuda12-plugin>=0.10.2,<0.12", "nvidia-cuda-nvcc-cu12>=12.6"],
         "s3": ["s3fs>=2025.3"],
         "gs": ["gcsfs>=2026.7", "google-crc32c>=1.5,<2"],
         "hf": ["huggingface_hub>=0.30"],

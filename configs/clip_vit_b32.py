@@ -32,6 +32,7 @@ def get_config(arg: str = "") -> ConfigDict:
     )
     config.optimizer = ConfigDict({"peak_lr": 5e-4, "warmup_steps": 2000, "weight_decay": 0.2, "betas": (0.9, 0.98), "eps": 1e-6})
     config.train = ConfigDict({"batch_size": BATCH_SIZE, "steps": 32 * 400_000_000 // BATCH_SIZE, "dtype": "bfloat16", "remat": "dots"})
+    config.mesh = ConfigDict({"replica": -1})  # with fsdp open too: as the preset of the hardware shares the devices out
     config.eval = ConfigDict({"every": 5000, "batch_size": 1024})
     config.checkpoint = ConfigDict({"every": 1000, "keep_every": 50_000})
     return config

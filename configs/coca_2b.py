@@ -57,6 +57,7 @@ def get_config(arg: str = "") -> ConfigDict:
         {"name": "adafactor", "peak_lr": 8e-4, "schedule": "linear", "warmup_steps": STEPS // 50, "weight_decay": 0.01}
     )
     config.train = ConfigDict({"batch_size": 65_536, "steps": STEPS, "dtype": "bfloat16", "remat": "full"})
+    config.mesh = ConfigDict({"replica": -1})  # with fsdp open too: as the preset of the hardware shares the devices out
     config.eval = ConfigDict({"every": 10_000, "batch_size": 1024})
     config.checkpoint = ConfigDict({"every": 1000, "keep_every": 50_000})
     return config

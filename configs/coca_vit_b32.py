@@ -42,6 +42,7 @@ def get_config(arg: str = "") -> ConfigDict:
         {"peak_lr": 8e-4, "schedule": "linear", "warmup_steps": STEPS // 50, "weight_decay": 0.01, "betas": (0.9, 0.999)}
     )
     config.train = ConfigDict({"batch_size": 65_536, "steps": STEPS, "dtype": "bfloat16", "remat": "dots"})
+    config.mesh = ConfigDict({"replica": -1})  # with fsdp open too: as the preset of the hardware shares the devices out
     config.eval = ConfigDict({"every": 10_000, "batch_size": 1024})
     config.checkpoint = ConfigDict({"every": 1000, "keep_every": 50_000})
     return config

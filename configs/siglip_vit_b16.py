@@ -45,6 +45,7 @@ def get_config(arg: str = "") -> ConfigDict:
     # The papers' decay of 1e-4 is big_vision's, a share of the schedule alone; of a rate whose peak is 1e-3 it is 0.1.
     config.optimizer = ConfigDict({"peak_lr": 1e-3, "warmup_steps": 20_000, "weight_decay": 0.1, "betas": (0.9, 0.95), "eps": 1e-8})
     config.train = ConfigDict({"batch_size": BATCH_SIZE, "steps": 40_000_000_000 // BATCH_SIZE, "dtype": "bfloat16", "remat": "dots"})
+    config.mesh = ConfigDict({"replica": -1})  # with fsdp open too: as the preset of the hardware shares the devices out
     config.eval = ConfigDict({"every": 10_000, "batch_size": 1024})
     config.checkpoint = ConfigDict({"every": 1000, "keep_every": 100_000})
     return config

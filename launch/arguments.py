@@ -38,7 +38,7 @@ def given_workdir(args: argparse.Namespace) -> Path:
     return args.workdir
 
 
-def check_out_file(path: Path) -> None:
+def check_out_file(path: Path, *, argument: str = "--out") -> None:
     """Tries, before any work, the folder in which `--out` or its first missing folder would be made; UserError where that fails."""
     try:
         if path.is_dir():
@@ -47,12 +47,14 @@ def check_out_file(path: Path) -> None:
         with tempfile.NamedTemporaryFile(dir=there, prefix=".writable-"):
             return
     except OSError as error:
-        raise cannot_write(path, error) from None
+        raise cannot_write(path, error, argument=argument) from None
 
 
-def cannot_write(path: Path, error: OSError) -> UserError:
+def cannot_write(path: Path, error: OSError, *, argument: str = "--out") -> UserError:
     """The answer to an `--out` that is no file to be written."""
-    return UserError(f"--out = {path} cannot be written ({error.strerror or error}); accepted is a file in a folder that can be written to")
+    return UserError(
+        f"{argument} = {path} cannot be written ({error.strerror or error}); accepted is a file in a folder that can be written to"
+    )
 
 
 def prepare_workdir(path: Path) -> Path:

@@ -3,50 +3,85 @@
 from __future__ import annotations
 
 import argparse
+import json
+import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .. import configs
 from ..errors import UserError
 from ..pretrain.recipe import load_recipe
-from .arguments import add_config, check_out_file, given_config
+from .arguments import add_config, add_workdir, check_out_file, given_config, prepare_workdir
+
+if TYPE_CHECKING:
+    from ..sharding.plan_cache import PlanCache
+    from .plan_result import RecipePlan
+
+LOG = logging.getLogger("diptych")
+GOALS = ("batch", "speed")
+GOLDEN = Path("tests/golden")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `plan`."""
     add_config(parser)
     parser.add_argument("--topology", metavar="NAME:SIZE", help="v5e:16x16, v5p:8x8x16, v6e:16x16*2 (slices), h100:64x8 (nodes x GPUs) ...")
+    parser.add_argument("--search", choices=GOALS, help="the largest batch that fits, or the fastest remat policy and mesh")
+    parser.add_argument("--compiles", type=int, default=8, metavar="N", help="how many steps --search may compile (8)")
     parser.add_argument("--split", action="store_true", help="compile the towers alone too, to tell the loss's memory from theirs")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw memory and roofline")
+    add_workdir(parser, what="keep the plan in this run folder: diptych train compares its own step with it")
+    parser.add_argument("--golden", action="store_true", help=f"make the files of {GOLDEN} anew, of all recipes or that of --config")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Compiles, weighs and prints; returns what `--json` prints."""
-    recipe = load_recipe(given_config(args), args.overrides)
-    topology_name = given_topology(args)
+    if args.golden:
+        return remake_goldens(args)
+    recipe, topology_name = load_recipe(given_config(args), args.overrides), given_topology(args)
+    if args.compiles < 1:
+        raise UserError(f"--compiles = {args.compiles} is out of range; accepted is an integer from 1 on")
     if args.plot is not None:
-        check_out_file(args.plot)
+        check_out_file(args.plot, argument="--plot")
+    workdir = None if args.workdir is None else prepare_workdir(args.workdir)
 
-    import jax
-
-    jax.config.update("jax_platforms", "cpu")  # nothing runs: an accelerator of this machine is left alone
-    from ..sharding.plan_cache import PlanCache
+    cache = compile_only()
     from ..sharding.topology import find_topology
+    from .plan_frontier import frontier_rows, print_frontier
     from .plan_recipe import plan_recipe, split_temporaries
     from .plan_result import collectives_of, values_of
+    from .plan_search import best, search
     from .plan_tables import print_plan
 
-    cache = PlanCache(cache_folder())
-    topology = find_topology(topology_name)
+    topology, rows = find_topology(topology_name), []
+    if args.search:
+        tried = search(args.search, recipe, topology, compiles=args.compiles, report=report, cache=cache)
+        recipe, rows = best(tried, goal=args.search).recipe, frontier_rows(tried.found)
     found, mesh = plan_recipe(recipe, topology, cache=cache)
     values = values_of(found)
     if args.split:
         values |= split_temporaries(found, mesh, cache=cache)
     print_plan(found, values, mesh)
+    if rows:
+        print_frontier(rows, title=f"{len(rows)} steps compiled for the {'largest batch' if args.search == 'batch' else 'fastest step'}")
+        values["frontier"] = rows
     if args.plot is not None:
         from .plan_plot import draw_plan
 
         draw_plan(values, args.plot)
-    return values | {"collectives": collectives_of(found.plan)}
+    values["collectives"] = collectives_of(found.plan)
+    if workdir is not None:
+        keep_plan(workdir, values)
+    return values
+
+
+def report(found: RecipePlan) -> None:
+    """One line a step of a search."""
+    from .plan_result import GIB
+
+    mesh, fits = " x ".join(map(str, found.plan.mesh.values())), "fits" if found.plan.fits else "does not fit"
+    train, needed = found.recipe.train, found.plan.weight.needed / GIB
+    LOG.info("batch %d, remat %s, mesh %s: %.2f GiB, %s", train.batch_size, train.remat, mesh, needed, fits)
 
 
 def given_topology(args: argparse.Namespace) -> str:
@@ -56,8 +91,35 @@ def given_topology(args: argparse.Namespace) -> str:
     return args.topology
 
 
-def cache_folder() -> Path:
-    """Where plans are kept."""
-    from ..data.merges import cache_folder as folder
+def compile_only() -> PlanCache:
+    """Leaves the accelerators of this machine alone: nothing runs. Returns where plans are kept."""
+    import jax
 
-    return folder() / "plans"
+    jax.config.update("jax_platforms", "cpu")
+    from ..data.merges import cache_folder
+    from ..sharding.plan_cache import PlanCache
+
+    return PlanCache(cache_folder() / "plans")
+
+
+def keep_plan(workdir: Path, values: dict[str, Any]) -> None:
+    """Writes it where `diptych train` looks for it."""
+    from ..pretrain.planned import PLAN
+    from ..pretrain.results import plain
+    from ..pretrain.run_folder import write_atomically
+
+    write_atomically(workdir / PLAN, json.dumps(plain(values)) + "\n")
+
+
+def remake_goldens(args: argparse.Namespace) -> dict[str, Any]:
+    """The files of `tests/golden`."""
+    if not GOLDEN.is_dir():
+        raise UserError(f"--golden finds no folder {GOLDEN} here; accepted is to run it in a checkout of diptych")
+    if args.config is not None and args.config not in configs.names():
+        raise UserError(f"--golden --config = {args.config} is no recipe of diptych; accepted are {', '.join(configs.names())}")
+    compile_only()
+    from .plan_golden import write_goldens
+
+    written = write_goldens(GOLDEN, (args.config,) if args.config else tuple(configs.names()))
+    print("\n".join(written))
+    return {"written": written}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 
 from ..errors import UserError
-from ..pretrain.check_devices import check_devices
+from ..pretrain.check_devices import on_devices
 from ..pretrain.learner import make_learner
 from ..pretrain.lowering import trace_step, trace_towers
 from ..pretrain.model_flops import model_flops
@@ -18,18 +18,28 @@ from .plan_result import GIB, RecipePlan
 
 
 def plan_recipe(recipe: Recipe, topology: Topology, *, cache: PlanCache | None = None) -> tuple[RecipePlan, jax.sharding.Mesh]:
-    """The plan of a recipe's step on the mesh that it asks for; UserError where the mesh or the batch does not fit the topology."""
-    sizes = check_devices(recipe, device_count=len(topology.devices))
-    if (count := sizes.replica * sizes.fsdp * sizes.tensor) != len(topology.devices):
+    """The plan of a recipe's step; the mesh and the remat policy that it leaves open are those of the hardware's preset, as in training.
+
+    UserError where the mesh or the batch does not fit the topology.
+    """
+    here = placed(recipe, topology)
+    mesh = mesh_over(here.mesh, topology.devices)
+    flops = model_flops(here, mesh)
+    params = sum(array.size for array in jax.tree.leaves(make_learner(here, mesh).shapes))
+    plan = plan_step(trace_step(here, mesh), mesh, topology, cache=cache)
+    return RecipePlan(recipe=here, plan=plan, params=params, model_flops=flops), mesh
+
+
+def placed(recipe: Recipe, topology: Topology) -> Recipe:
+    """The recipe with mesh and remat policy filled in; UserError where they do not fit all devices of the topology."""
+    count = len(topology.devices)
+    here = on_devices(recipe, device_count=count, device_kind=topology.devices[0].device_kind)
+    if (used := here.mesh.replica * here.mesh.fsdp * here.mesh.tensor) != count:
         raise UserError(
-            f"mesh.replica x mesh.fsdp x mesh.tensor = {count} leaves out devices of --topology = {topology.name}; "
-            f"accepted is a product of {len(topology.devices)}"
+            f"mesh.replica x mesh.fsdp x mesh.tensor = {used} leaves out devices of --topology = {topology.name}; "
+            f"accepted is a product of {count}"
         )
-    mesh = mesh_over(sizes, topology.devices)
-    flops = model_flops(recipe, mesh)
-    params = sum(array.size for array in jax.tree.leaves(make_learner(recipe, mesh).shapes))
-    plan = plan_step(trace_step(recipe, mesh), mesh, topology, cache=cache)
-    return RecipePlan(recipe=recipe, plan=plan, params=params, model_flops=flops), mesh
+    return here
 
 
 def split_temporaries(found: RecipePlan, mesh: jax.sharding.Mesh, *, cache: PlanCache | None = None) -> dict[str, float]:

@@ -1,13 +1,9 @@
-"""Every large recipe traces, differentiates and lowers on a mesh of 1,024 devices that are not there; no file, no array."""
-
-import dataclasses
+"""Every large recipe has its paper's size, and on 1,024 devices nothing large stays whole; tests/golden lowers the recipes."""
 
 import jax
 import pytest
 
-from diptych.pretrain.check_devices import check_devices
 from diptych.pretrain.learner import make_learner
-from diptych.pretrain.lowering import lower_step
 from diptych.pretrain.recipe import load_recipe
 from diptych.sharding.layouts import is_layout, named_leaves
 from diptych.sharding.mesh import abstract_mesh
@@ -26,16 +22,6 @@ def parameters(learner):
 
 
 @pytest.mark.parametrize("name", LARGE)
-def test_large_recipe_lowers_for_a_pod(name):
-    recipe = load_recipe(name, ["mesh.replica=4", "mesh.fsdp=64", "mesh.tensor=4"])
-    sizes = check_devices(recipe, device_count=1024)
-    mesh = abstract_mesh(**dataclasses.asdict(sizes))
-    text = lower_step(recipe, mesh, platform="tpu").as_text()
-    for collective in ("all_gather", "reduce_scatter", "all_reduce"):
-        assert f"stablehlo.{collective}" in text or f"sdy.{collective}" in text, collective
-
-
-@pytest.mark.parametrize("name", LARGE)
 def test_large_recipe_has_its_papers_size_and_is_sharded(name):
     mesh = abstract_mesh(replica=4, fsdp=64, tensor=4)
     learner = make_learner(load_recipe(name), mesh)
@@ -44,8 +30,3 @@ def test_large_recipe_has_its_papers_size_and_is_sharded(name):
     for leaf, array in named_leaves(learner.shapes).items():
         whole = all(entry is None for entry in layouts[leaf])
         assert not whole or array.size * 4 < 2**20, f"{leaf} {array.shape} is replicated"
-
-
-@pytest.mark.parametrize("name", ["quickstart", "clip_emoji"])
-def test_small_recipe_lowers(name):
-    assert lower_step(load_recipe(name), abstract_mesh(replica=1, fsdp=1, tensor=1), platform="cpu").as_text()
