@@ -21,7 +21,7 @@ from ..errors import UserError
 from .gpu_targets import TARGETS, target_config
 from .hardware import HARDWARE, Hardware
 
-NAME = re.compile(r"([a-z0-9\-]+):(\d+(?:x\d+)*)(?:\*(\d+))?")
+NAME = re.compile(r"([a-z0-9\-]+):([1-9]\d*(?:x[1-9]\d*)*)(?:\*([1-9]\d*))?")
 EXAMPLES = "v5e:16x16, v5p:8x8x16, v6e:16x16*2 (slices), h100:64x8 (nodes x devices)"
 LIBTPU_NAMES = {"7x": "tpu7x"}
 # libtpu's default is one device a core; jax on a v4 machine has one a chip.
@@ -55,7 +55,7 @@ def find_topology(name: str) -> Topology:
 
 
 def _tpu(name: str, hardware: Hardware, sizes: str, slices: int) -> Topology:
-    _installed("libtpu", extra="plan", name=name)
+    _installed("libtpu", extra="plan", topology=name)
     # libtpu would ask a metadata server what machine this is, and refuse to be loaded twice: it is only a compiler here.
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
@@ -81,18 +81,22 @@ def _gpu(name: str, hardware: Hardware, sizes: str, slices: int) -> Topology:
         raise UserError(f"--topology = {name} is no cluster; accepted is NAME:NODESxDEVICES, such as h100:64x8")
     if hardware.name not in TARGETS:
         raise UserError(f"--topology = {name} has no target configuration; accepted are {', '.join(TARGETS)}")
-    _installed("jax_cuda12_plugin", extra="plan_gpu", name=name)
-    found = topologies.get_topology_desc(
-        platform="cuda", topology_name="", target_config=target_config(hardware.name), topology=f"1x{sizes}"
-    )
+    plugin = _installed("jax_cuda12_plugin", "jax_cuda13_plugin", extra="plan_gpu", topology=name)
+    with _quiet():
+        found = topologies.get_topology_desc(
+            platform="cuda", topology_name="", target_config=target_config(hardware.name), topology=f"1x{sizes}"
+        )
+        devices = tuple(found.devices)
     nodes = int(sizes.split("x")[0])
-    compiler = f"jax-cuda12-plugin {_version('jax-cuda12-plugin')}"
-    return Topology(name=name, hardware=hardware, devices=tuple(found.devices), granules=nodes, compiler=compiler)
+    return Topology(name=name, hardware=hardware, devices=devices, granules=nodes, compiler=f"{plugin} {_version(plugin)}")
 
 
-def _installed(module: str, *, extra: str, name: str) -> None:
-    if importlib.util.find_spec(module) is None:
-        raise UserError(f"--topology = {name} needs a compiler that is not installed; accepted is after: pip install 'diptych[{extra}]'")
+def _installed(*modules: str, extra: str, topology: str) -> str:
+    """The first of the modules that is there, as its package is called; UserError where none is."""
+    for module in modules:
+        if importlib.util.find_spec(module) is not None:
+            return module.replace("_", "-")
+    raise UserError(f"--topology = {topology} needs a compiler that is not installed; accepted is after: pip install 'diptych[{extra}]'")
 
 
 def _version(package: str) -> str:
@@ -101,7 +105,7 @@ def _version(package: str) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """libtpu writes a page to stderr about the machine that is not there."""
+    """The compilers write a page to stderr about the machine that is not there."""
     kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 2)
     try:

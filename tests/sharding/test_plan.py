@@ -165,7 +165,7 @@ def test_gpus_give_a_program_the_share_that_jax_reserves(monkeypatch):
     assert usable_bytes(V5E) == V5E.hbm_bytes
 
 
-@pytest.mark.parametrize("name", ["v9:2x2", "v5e", "v5e:16x", "V5E:4x4", "v5e:4x4x", "h100:64", "h100:8x8*2"])
+@pytest.mark.parametrize("name", ["v9:2x2", "v5e", "v5e:16x", "V5E:4x4", "v5e:4x4x", "v5e:0x4", "v5e:4x4*0", "h100:64", "h100:8x8*2"])
 def test_a_wrong_topology_is_answered_in_a_sentence(name):
     with pytest.raises(UserError, match=f"--topology = {name.replace('*', '.')}.*accepted"):
         find_topology(name)
