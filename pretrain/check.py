@@ -99,6 +99,8 @@ def _check_model(recipe: Recipe) -> None:
         raise UserError(
             f"model.text.eos_id = {text.eos_id} is outside of the vocabulary; accepted is below model.text.vocab_size = {text.vocab_size}"
         )
+    if not 0 <= image.patch_dropout < 1:
+        raise UserError(f"model.image.patch_dropout = {image.patch_dropout} is out of range; accepted is a number from 0 to below 1")
     if min(image.std) <= 0:
         raise UserError(f"model.image.std = {image.std} is out of range; accepted are three numbers above 0")
 

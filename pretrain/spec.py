@@ -28,6 +28,7 @@ class ImageTowerSpec:
     projection: `linear` (no bias) to the embedding, or `none`.
     norm_first: LayerNorm before the first block, `layernorm` (CLIP) or `none`.
     activation: `gelu` (exact), `gelu_tanh`, or `quick_gelu` (x sigmoid(1.702 x), OpenAI's CLIP).
+    patch_dropout: share of an image's patches that a training step does not read, drawn anew each time (FLIP, Li et al., 2023).
     init: `clip` or `big_vision`.
     mean, std: per channel, of pixels scaled to [0, 1].
     """
@@ -44,6 +45,7 @@ class ImageTowerSpec:
     norm_first: str = "layernorm"
     norm_eps: float = 1e-5
     activation: str = "gelu"
+    patch_dropout: float = 0.0
     init: str = "clip"
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD

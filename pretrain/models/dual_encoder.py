@@ -37,15 +37,15 @@ class DualEncoder(nnx.Module):
     ) -> dict[str, jax.Array]:
         """The named outputs that are needed, of image_embedding and text_embedding, float32[B, E]. random: None in an evaluation."""
         encoders = {
-            "image_embedding": lambda: self.encode_image(images_of(batch), axes=axes),
+            "image_embedding": lambda: self.encode_image(images_of(batch), axes=axes, random=random),
             "text_embedding": lambda: self.encode_text(batch["text"], axes=axes),
         }
         return {name: encoders[name]() for name in sorted(needs)}
 
-    def encode_image(self, images: Images, *, axes: Axes) -> jax.Array:
-        """uint8[B, H, W, 3], or patches -> float32[B, E], rows of length one."""
+    def encode_image(self, images: Images, *, axes: Axes, random: Randomness | None = None) -> jax.Array:
+        """uint8[B, H, W, 3], or patches -> float32[B, E], rows of length one. random: of a training step; None: an evaluation."""
         with jax.named_scope("image_tower"):
-            return unit(self.image.embed(images, axes=axes))
+            return unit(self.image.embed(images, axes=axes, random=random))
 
     def encode_text(self, tokens: jax.Array, *, axes: Axes) -> jax.Array:
         """i32[B, T] -> float32[B, E], rows of length one."""
@@ -68,7 +68,7 @@ class ContrastiveCaptioner(DualEncoder):
         if not needs & {"hidden", "unembedding"}:
             return super().__call__(batch, needs=needs, axes=axes, random=random)
         with jax.named_scope("image_tower"):
-            image = self.image(images_of(batch), axes=axes)
+            image = self.image(images_of(batch), axes=axes, random=random)
         with jax.named_scope("text_tower"):
             text = self.text(batch["text"], axes=axes)
         with jax.named_scope("decoder"):

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
+from ..spec import ImageTowerSpec
+from .float32_sums import look_up
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +33,46 @@ def images_of(batch: Mapping[str, jax.Array]) -> Images:
     if "image" in batch:
         return batch["image"]
     return PatchSequences(batch["patches"], batch["patch_yx"], batch["patch_mask"])
+
+
+def patches(images: jax.Array, patch_size: int) -> jax.Array:
+    """[B, H, W, 3] -> [B, N, patch_size * patch_size * 3], row by row, each patch in (row, column, channel) order."""
+    batch, height, width, channels = images.shape
+    rows, columns = height // patch_size, width // patch_size
+    grid = images.reshape(batch, rows, patch_size, columns, patch_size, channels)
+    return grid.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * columns, patch_size * patch_size * channels)
+
+
+def take(rows: jax.Array, kept: jax.Array | None) -> jax.Array:
+    """The rows of each sample that are kept: [B, N, ...] at i32[B, K] -> [B, K, ...]; None: all."""
+    if kept is None:
+        return rows
+    return jnp.take_along_axis(rows, kept.reshape(*kept.shape, *(1,) * (rows.ndim - 2)), axis=1)
+
+
+def pixel_rows(images: Images, kept: jax.Array | None, *, spec: ImageTowerSpec) -> jax.Array:
+    """The kept patches of each image, normalised: f32[B, K, P * P * 3]. kept: i32[B, K]; None: all."""
+    scale, shift = pixel_normalisation(spec)
+    if kept is None and not isinstance(images, PatchSequences):
+        return patches(images.astype(jnp.float32) * scale + shift, spec.patch_size)
+    rows = take(images.pixels if isinstance(images, PatchSequences) else patches(images, spec.patch_size), kept)
+    return rows.astype(jnp.float32) * jnp.tile(scale, spec.patch_size**2) + jnp.tile(shift, spec.patch_size**2)
+
+
+def pixel_normalisation(spec: ImageTowerSpec) -> tuple[jax.Array, jax.Array]:
+    """(pixel / 255 - mean) / std as pixel * scale + shift, f[3] each."""
+    mean, std = jnp.array(spec.mean, jnp.float32), jnp.array(spec.std, jnp.float32)
+    return 1 / (255 * std), -mean / std
+
+
+def position_rows(table: jax.Array, images: Images, kept: jax.Array | None, *, grid: int, patch_size: int) -> jax.Array:
+    """Positions of the kept patches out of f32[grid^2, D]: f32[N, D], or where samples differ f32[B, K, D]. kept: as in `pixel_rows`."""
+    weights = position_weights(images, grid=grid, patch_size=patch_size)
+    if weights is None:
+        return table if kept is None else look_up(table, kept)
+    shared = weights.ndim == 2
+    rows = jnp.einsum("...ng,gd->...nd", weights if shared else take(weights, kept), table, precision=jax.lax.Precision.HIGHEST)
+    return look_up(rows, kept) if shared and kept is not None else rows
 
 
 def position_weights(images: Images, *, grid: int, patch_size: int) -> jax.Array | None:

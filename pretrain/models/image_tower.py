@@ -9,21 +9,15 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ...sharding.axes import Axes
+from ..randomness import Randomness
 from ..spec import ImageTowerSpec
 from .blocks import Block, Compute, Stack
 from .float32_sums import add, repeat
-from .image_inputs import Images, PatchSequences, position_weights
+from .image_inputs import Images, PatchSequences, pixel_rows, position_rows, take
 from .layers import LayerNorm
 from .parameters import block_init, gathered, gathered_weight, normal, parameter, uniform, xavier, zeros
+from .patch_dropout import kept_patches
 from .pooling import AttentionalPool, MapPool, TowerOutput, mean_token
-
-
-def patches(images: jax.Array, patch_size: int) -> jax.Array:
-    """[B, H, W, 3] -> [B, N, patch_size * patch_size * 3], row by row, each patch in (row, column, channel) order."""
-    batch, height, width, channels = images.shape
-    rows, columns = height // patch_size, width // patch_size
-    grid = images.reshape(batch, rows, patch_size, columns, patch_size, channels)
-    return grid.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * columns, patch_size * patch_size * channels)
 
 
 class ImageTower(nnx.Module):
@@ -64,10 +58,14 @@ class ImageTower(nnx.Module):
             return AttentionalPool(width, output_width=embed_dim, queries=spec.pool_queries, heads=heads, norm_eps=spec.norm_eps, rngs=rngs)
         return None
 
-    def __call__(self, images: Images, *, axes: Axes) -> TowerOutput:
-        """uint8[B, H, W, 3], or patches -> tokens f[B, N, D] and pooled f[B, D] (before the projection)."""
-        mask = self._mask(images)
-        x = self.blocks(self._embed(images, axes), axes=axes, mask=mask)
+    def __call__(self, images: Images, *, axes: Axes, random: Randomness | None = None) -> TowerOutput:
+        """uint8[B, H, W, 3], or patches -> tokens f[B, N, D] and pooled f[B, D] (before the projection).
+
+        random: the draws of a training step, in which `patch_dropout` leaves fewer tokens; None: an evaluation.
+        """
+        kept = self._kept(images, random)
+        mask = self._mask(images, kept)
+        x = self.blocks(self._embed(images, kept, axes), axes=axes, mask=mask)
         match self.spec.pool:
             case "cls":
                 tokens = self.norm(x)
@@ -83,13 +81,18 @@ class ImageTower(nnx.Module):
                 tokens = self.norm(gathered(self.pool, axes=axes, dtype=self.compute.dtype)(x, axes=axes, mask=mask))
                 return TowerOutput(tokens=tokens[:, 1:], pooled=tokens[:, 0])
 
-    def embed(self, images: Images, *, axes: Axes) -> jax.Array:
+    def embed(self, images: Images, *, axes: Axes, random: Randomness | None = None) -> jax.Array:
         """What `__call__` takes -> the vector that the embedding is made of, f[B, E]; nothing is computed for tokens that no one reads."""
+        return self.project(self.pooled(images, axes=axes, random=random), axes=axes)
+
+    def pooled(self, images: Images, *, axes: Axes, random: Randomness | None = None) -> jax.Array:
+        """What `__call__` takes -> its pooled vector alone, f[B, D]."""
         if self.spec.pool == "cls":
-            mask = self._mask(images)
-            row = self.blocks.at(self._embed(images, axes), lambda x: x[:, :1], axes=axes, mask=mask, row_mask=mask)
-            return self.project(self.norm(row)[:, 0], axes=axes)
-        return self.project(self(images, axes=axes).pooled, axes=axes)
+            kept = self._kept(images, random)
+            mask = self._mask(images, kept)
+            row = self.blocks.at(self._embed(images, kept, axes), lambda x: x[:, :1], axes=axes, mask=mask, row_mask=mask)
+            return self.norm(row)[:, 0]
+        return self(images, axes=axes, random=random).pooled
 
     def project(self, pooled: jax.Array, *, axes: Axes) -> jax.Array:
         """f[B, D] -> f[B, E]."""
@@ -97,41 +100,31 @@ class ImageTower(nnx.Module):
             return pooled
         return pooled @ gathered_weight(self.projection, axes=axes, dtype=self.compute.dtype)
 
-    def _embed(self, images: Images, axes: Axes) -> jax.Array:
-        scale, shift = pixel_normalisation(self.spec)
-        if isinstance(images, PatchSequences):
-            pixels = images.pixels.astype(jnp.float32).reshape(*images.pixels.shape[:2], -1, 3) * scale + shift
-            x = pixels.reshape(images.pixels.shape).astype(self.compute.dtype)
-        else:
-            x = patches(images.astype(jnp.float32) * scale + shift, self.spec.patch_size).astype(self.compute.dtype)
-        x = x @ gathered_weight(self.patch, axes=axes, dtype=self.compute.dtype)
+    def _kept(self, images: Images, random: Randomness | None) -> jax.Array | None:
+        """Which patches the tower reads, i32[B, K]; None: all."""
+        return kept_patches(images, patch_size=self.spec.patch_size, dropout=self.spec.patch_dropout, random=random)
+
+    def _embed(self, images: Images, kept: jax.Array | None, axes: Axes) -> jax.Array:
+        pixels = pixel_rows(images, kept, spec=self.spec).astype(self.compute.dtype)
+        x = pixels @ gathered_weight(self.patch, axes=axes, dtype=self.compute.dtype)
         if self.patch_bias is not None:
             x = add(x, self.patch_bias[...])
         if self.class_token is not None:
             x = jnp.concatenate([repeat(self.class_token[...][None], like=x), x], axis=1)
-        x = add(x, self._positions(images, axes))
+        x = add(x, self._positions(images, kept, axes))
         return x if self.norm_first is None else self.norm_first(x)
 
-    def _positions(self, images: Images, axes: Axes) -> jax.Array:
-        """f32[N, D], or [B, N, D] for patches: of the class token, if there is one, then of each patch."""
+    def _positions(self, images: Images, kept: jax.Array | None, axes: Axes) -> jax.Array:
+        """f32[N, D], or [B, N, D] where samples differ: of the class token, if there is one, then of each patch."""
         table = gathered_weight(self.position, axes=axes, dtype=jnp.float32)
-        weights = position_weights(images, grid=self.grid, patch_size=self.spec.patch_size)
-        if weights is None:
-            return table
         first = len(table) - self.grid**2
-        on_grid = jnp.einsum("...ng,gd->...nd", weights, table[first:], precision=jax.lax.Precision.HIGHEST)
+        on_grid = position_rows(table[first:], images, kept, grid=self.grid, patch_size=self.spec.patch_size)
         before = jnp.broadcast_to(table[:first], (*on_grid.shape[:-2], first, on_grid.shape[-1]))
         return jnp.concatenate([before, on_grid], axis=-2)
 
-    def _mask(self, images: Images) -> jax.Array | None:
+    def _mask(self, images: Images, kept: jax.Array | None) -> jax.Array | None:
         """Which tokens may be looked at, bool[B, 1, 1, N]; None: all."""
         if not isinstance(images, PatchSequences):
             return None
         first = self.class_token is not None
-        return jnp.pad(images.mask, ((0, 0), (first, 0)), constant_values=True)[:, None, None]
-
-
-def pixel_normalisation(spec: ImageTowerSpec) -> tuple[jax.Array, jax.Array]:
-    """(pixel / 255 - mean) / std as pixel * scale + shift, f[3] each."""
-    mean, std = jnp.array(spec.mean, jnp.float32), jnp.array(spec.std, jnp.float32)
-    return 1 / (255 * std), -mean / std
+        return jnp.pad(take(images.mask, kept), ((0, 0), (first, 0)), constant_values=True)[:, None, None]
