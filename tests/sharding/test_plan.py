@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import types
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from diptych.errors import UserError
 from diptych.sharding import plan as engine
 from diptych.sharding.flops import Product
 from diptych.sharding.hardware import H100, V5E
-from diptych.sharding.memory import usable_bytes, used_when_full
+from diptych.sharding.memory import memory_of, usable_bytes, used_when_full
 from diptych.sharding.mesh import mesh_over
 from diptych.sharding.plan import Weight, plan_step
 from diptych.sharding.plan_cache import PlanCache, plan_key
@@ -63,6 +64,18 @@ def test_arguments_are_a_devices_shards(found):
     assert found.arguments == {"0": LAYERS * WIDTH * WIDTH * 4 // 4, "1": ROWS * WIDTH * 4 // 8}
     assert found.weight.memory.arguments == sum(found.arguments.values())
     assert found.fits and found.weight.needed == found.weight.memory.peak > found.weight.memory.arguments
+
+
+def analysed(*, peak):
+    """A compiled step: 10 bytes of arguments, of which 6 are donated, 8 of results, 100 of temporaries."""
+    sizes = dict(argument_size_in_bytes=10, output_size_in_bytes=8, alias_size_in_bytes=6, temp_size_in_bytes=100)
+    found = types.SimpleNamespace(**sizes, generated_code_size_in_bytes=1, peak_memory_in_bytes=peak)
+    return types.SimpleNamespace(memory_analysis=lambda: found)
+
+
+@pytest.mark.parametrize(("said", "peak"), [(0, 112), (12, 112), (95, 95), (105, 105)])
+def test_a_peak_without_the_temporaries_is_none(said, peak):
+    assert memory_of(analysed(peak=said)).peak == peak
 
 
 def test_flops_count_every_layer_and_device(found):
