@@ -56,12 +56,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     topology, rows = find_topology(topology_name), []
     if args.search:
         tried = search(args.search, recipe, topology, compiles=args.compiles, report=report, cache=cache)
-        recipe, rows = best(tried, goal=args.search).recipe, frontier_rows(tried.found)
-    found, mesh = plan_recipe(recipe, topology, cache=cache)
+        found, rows = best(tried, goal=args.search), frontier_rows(tried.found)
+    else:
+        found = plan_recipe(recipe, topology, cache=cache)
     values = values_of(found)
     if args.split:
-        values |= split_temporaries(found, mesh, cache=cache)
-    print_plan(found, values, mesh)
+        values |= split_temporaries(found, cache=cache)
+    print_plan(found, values)
     if rows:
         print_frontier(rows, title=f"{len(rows)} steps compiled for the {'largest batch' if args.search == 'batch' else 'fastest step'}")
         values["frontier"] = rows
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         from .plan_plot import draw_plan
 
         draw_plan(values, args.plot)
-    values["collectives"] = collectives_of(found.plan)
+    values |= {"collectives": collectives_of(found.plan), "argument_bytes": dict(found.plan.arguments)}
     if workdir is not None:
         keep_plan(workdir, values)
     return values

@@ -63,8 +63,7 @@ def parameter_line(shape: tuple[int, ...], layout: jax.P) -> str:
 def compiled_golden(name: str) -> dict[str, Any]:
     """What the compiler makes of a recipe: memory to a MiB, and the collectives of a step."""
     topology, overrides = COMPILED[name]
-    found, _ = plan_recipe(load_recipe(name, list(overrides)), find_topology(topology))
-    return compiled_values(found, overrides)
+    return compiled_values(plan_recipe(load_recipe(name, list(overrides)), find_topology(topology)), overrides)
 
 
 def compiled_values(found: RecipePlan, overrides: tuple[str, ...]) -> dict[str, Any]:

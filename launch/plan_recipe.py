@@ -17,7 +17,7 @@ from ..sharding.topology import Topology
 from .plan_result import GIB, RecipePlan
 
 
-def plan_recipe(recipe: Recipe, topology: Topology, *, cache: PlanCache | None = None) -> tuple[RecipePlan, jax.sharding.Mesh]:
+def plan_recipe(recipe: Recipe, topology: Topology, *, cache: PlanCache | None = None) -> RecipePlan:
     """The plan of a recipe's step; the mesh and the remat policy that it leaves open are those of the hardware's preset, as in training.
 
     UserError where the mesh or the batch does not fit the topology.
@@ -27,7 +27,7 @@ def plan_recipe(recipe: Recipe, topology: Topology, *, cache: PlanCache | None =
     flops = model_flops(here, mesh)
     params = sum(array.size for array in jax.tree.leaves(make_learner(here, mesh).shapes))
     plan = plan_step(trace_step(here, mesh), mesh, topology, cache=cache)
-    return RecipePlan(recipe=here, plan=plan, params=params, model_flops=flops), mesh
+    return RecipePlan(recipe=here, plan=plan, params=params, model_flops=flops)
 
 
 def placed(recipe: Recipe, topology: Topology) -> Recipe:
@@ -42,10 +42,11 @@ def placed(recipe: Recipe, topology: Topology) -> Recipe:
     return here
 
 
-def split_temporaries(found: RecipePlan, mesh: jax.sharding.Mesh, *, cache: PlanCache | None = None) -> dict[str, float]:
+def split_temporaries(found: RecipePlan, *, cache: PlanCache | None = None) -> dict[str, float]:
     """The temporaries of the towers alone, and what the loss adds to them."""
     if found.plan.weight.memory is None:
         return {}
+    mesh = found.device_mesh
     towers = plan_step(trace_towers(found.recipe, mesh), mesh, found.plan.topology, cache=cache)
     if towers.weight.memory is None:
         return {}

@@ -7,15 +7,18 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+
 from ..pretrain.objectives.forms import PairForm, choose_form
 from ..pretrain.spec import Recipe
 from ..sharding.measurements import measured_mfu
+from ..sharding.mesh import mesh_over
 from ..sharding.plan import Plan
 from ..sharding.roofline import compute_seconds
 
 GIB, DAY, HOUR = 2**30, 86_400, 3600
 PARTS = ("model.image", "model.text", "model.decoder", "objective")
-PAIRWISE = ("softmax", "sigmoid", "unicl")
+PAIRWISE = ("softmax", "sigmoid", "unicl", "mochi", "m2mix")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,11 @@ class RecipePlan:
     plan: Plan
     params: int
     model_flops: int
+
+    @property
+    def device_mesh(self) -> jax.sharding.Mesh:
+        """Over the topology's devices."""
+        return mesh_over(self.recipe.mesh, self.plan.topology.devices)
 
     @property
     def seconds(self) -> float | None:

@@ -36,7 +36,7 @@ class Search:
 
     def plan(self, recipe: Recipe) -> RecipePlan:
         """One more."""
-        plan, _ = plan_recipe(recipe, self.topology, cache=self.cache)
+        plan = plan_recipe(recipe, self.topology, cache=self.cache)
         self.found.append(plan)
         self.report(plan)
         return plan

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
-
 from ..pretrain.learner import make_learner
-from ..pretrain.spec import Recipe
 from ..pretrain.table import print_table
 from ..sharding.layouts import is_layout, named_leaves
 from .plan_result import RecipePlan, layouts_of
@@ -16,9 +13,9 @@ from .report import print_values
 MIB = 2**20
 
 
-def print_plan(found: RecipePlan, values: dict[str, Any], mesh: jax.sharding.Mesh) -> None:
+def print_plan(found: RecipePlan, values: dict[str, Any]) -> None:
     """Layouts, collectives, memory, then the summary, which ends on the screen."""
-    print_layouts(found.recipe, mesh, found)
+    print_layouts(found)
     rows = [
         (
             row.kind,
@@ -44,9 +41,9 @@ def print_plan(found: RecipePlan, values: dict[str, Any], mesh: jax.sharding.Mes
     print_values(summary, title=f"{found.recipe.name} on {found.plan.topology.name}")
 
 
-def print_layouts(recipe: Recipe, mesh: jax.sharding.Mesh, found: RecipePlan) -> None:
+def print_layouts(found: RecipePlan) -> None:
     """Every parameter, how it is sharded, and what that takes of a device."""
-    learner = make_learner(recipe, mesh)
+    learner = make_learner(found.recipe, found.device_mesh)
     rows = layouts_of(named_leaves(learner.shapes), named_leaves(learner.layouts, is_leaf=is_layout), found.plan.arguments)
     shown = [(name, " x ".join(map(str, shape)), ", ".join(map(entry, layout)) or "-", size) for name, shape, layout, size in rows]
     print_table(("parameter", "shape", "sharded over", "MiB of a device"), shown, title=f"{found.params / 1e6:.1f} M parameters")

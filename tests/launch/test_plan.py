@@ -56,6 +56,7 @@ def test_a_plan_has_memory_flops_roofline_and_speed(planned):
     assert arguments < values["peak_hbm_gib"] <= 1.01 * (arguments + values["temporaries_gib"] + values["outputs_gib"])
     assert {"params image", "params text", "opt image", "batch"} <= set(values["arguments_gib"])
     assert values["recomputed_tflops_per_step"] > 0
+    assert sum(values["argument_bytes"].values()) / 2**30 == pytest.approx(arguments, rel=0.1), "groups below a KiB are left out"
     slowest = max(values[f"{part}_ms"] for part in ("compute", "hbm", "link", "network"))
     assert values[f"{values['binds']}_ms"] == slowest
     assert values["samples_per_second"] == pytest.approx(32 / slowest * 1e3)

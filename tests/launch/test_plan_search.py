@@ -41,7 +41,7 @@ def made_up(recipe, topology, *, cache, state_gib=4.0):
         arguments={},
         products={Product("", "bfloat16"): int(train.batch_size * 1e12 * RECOMPUTED[train.remat])},
     )
-    return RecipePlan(recipe=recipe, plan=plan, params=1, model_flops=int(train.batch_size * 1e12)), None
+    return RecipePlan(recipe=recipe, plan=plan, params=1, model_flops=int(train.batch_size * 1e12))
 
 
 @pytest.fixture
