@@ -16,6 +16,7 @@ JUDGED_ELSEWHERE = ("mesh.", "data.text_lengths[", "data.decode.max_pixels", "da
 FROM_ZERO = (
     *("seed", "model.text.eos_id", "model.text.pad_id", "data.workers", "data.cache_mb"),
     *("optimizer.warmup_steps", "optimizer.cooldown_steps", "train.scan_unroll", "eval.every"),
+    *("objective.mochi.mixed", "objective.mochi.with_query"),
 )
 # Ranges of the other numbers by the beginning of their paths, both ends included; what is not here may have any finite value.
 ABOVE_ZERO, FINITE = math.ulp(0.0), (-math.inf, math.inf)
@@ -26,6 +27,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "objective.max_scale": (ABOVE_ZERO, math.inf),
     "objective.label_smoothing": (0, 1),
     "objective.matryoshka.weights[": (0, math.inf),
+    "objective.cyclip.": (0, math.inf),
+    "objective.m2mix.alpha": (ABOVE_ZERO, math.inf),
     "data.mixture.": (0, math.inf),
     "data.caption.sources.": (0, math.inf),
     "data.max_bad_fraction": (0, 1),

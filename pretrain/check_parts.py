@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 
 from ..errors import UserError
+from .check_mixing import check_mixing
 from .spec import EvalTaskSpec, Recipe
 
-TERMS = ("captioning", "sigmoid", "softmax", "unicl")
+TERMS = ("captioning", "cyclip", "m2mix", "mochi", "sigmoid", "softmax", "unicl")
 METRICS = {  # of each kind of evaluation, without those that say what chance would give
     "loss": ("loss",),
     "retrieval": tuple(f"{way}_{what}" for way in ("i2t", "t2i") for what in ("r1", "r5", "r10", "median_rank")),
@@ -31,6 +32,7 @@ def check_objective(recipe: Recipe) -> None:
             f"objective.init_scale = {objective.init_scale} is above objective.max_scale = {objective.max_scale}; accepted is at most that"
         )
     _check_matryoshka(recipe)
+    check_mixing(recipe)
     if objective.terms.get("captioning") and model.decoder is None:
         raise UserError("objective.terms.captioning needs model.decoder, which is none; accepted is model.decoder.depth = 12, for instance")
     if model.decoder is not None and model.text.pool != "cls":

@@ -20,10 +20,37 @@ class MatryoshkaSpec:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class CyclipSpec:
+    """Weights of the two parts of `cyclip` (Goel et al., 2022): images against texts, and each among themselves."""
+
+    cross_modal: float = 0.25
+    in_modal: float = 0.25
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MochiSpec:
+    """Mixed negatives of `mochi` (Kalantidis et al., 2020). hardest: of how many of the hardest negatives of a query they are mixed.
+
+    mixed: how many of two of those, for each query; with_query: how many of one of those and the query.
+    """
+
+    hardest: int = 64
+    mixed: int = 64
+    with_query: int = 16
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class M2MixSpec:
+    """Mixtures of `m2mix` (Oh et al., 2023). alpha: the image's share is drawn from Beta(alpha, alpha)."""
+
+    alpha: float = 0.5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ObjectiveSpec:
     """Weighted terms. The total loss is the weighted sum.
 
-    terms: name of a registered term -> weight: `softmax`, `sigmoid`, `unicl`, `captioning`.
+    terms: name of a registered term -> weight: `softmax`, `sigmoid`, `unicl`, `captioning`, `mochi`, `m2mix`, `cyclip`.
     init_scale, max_scale: the logit scale (inverse temperature) at the start, and its upper bound after each step (absent: none).
     scale: `learnt` (within 1 and max_scale), or `fixed` at init_scale.
     init_bias: the sigmoid term's logit bias at the start.
@@ -41,3 +68,6 @@ class ObjectiveSpec:
     form: str = runtime("auto")
     chunk: int | None = runtime(None)
     matryoshka: MatryoshkaSpec = MatryoshkaSpec()
+    cyclip: CyclipSpec = CyclipSpec()
+    mochi: MochiSpec = MochiSpec()
+    m2mix: M2MixSpec = M2MixSpec()

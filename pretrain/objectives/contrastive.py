@@ -38,10 +38,16 @@ class Contrastive(Term):
     ) -> TermOutput:
         """See the class."""
         images, texts = needed["image_embedding"], needed["text_embedding"]
-        return nested(lambda images, texts: self.pairs(images, texts, batch, axes=axes), images, texts, spec=self.spec.matryoshka)
 
-    def pairs(self, images: jax.Array, texts: jax.Array, batch: Mapping[str, jax.Array], *, axes: Axes) -> TermOutput:
-        """The term on unit vectors f32[b, E] of this device's rows."""
+        def pairs(images: jax.Array, texts: jax.Array) -> TermOutput:
+            return self.pairs(images, texts, batch, axes=axes, random=random)
+
+        return nested(pairs, images, texts, spec=self.spec.matryoshka)
+
+    def pairs(
+        self, images: jax.Array, texts: jax.Array, batch: Mapping[str, jax.Array], *, axes: Axes, random: Randomness | None
+    ) -> TermOutput:
+        """The term on unit vectors f32[b, E] of this device's rows; random: as `__call__`."""
         raise NotImplementedError
 
     def scaled(self, images: jax.Array, *, axes: Axes) -> jax.Array:

@@ -12,7 +12,7 @@ from flax import nnx
 from ...sharding.axes import Axes
 from ..randomness import Randomness
 from ..spec import ModelSpec, ObjectiveSpec
-from . import captioning, sigmoid, softmax, unicl  # noqa: F401  each registers its term
+from . import captioning, cyclip, m2mix, mochi, sigmoid, softmax, unicl  # noqa: F401  each registers its term
 from .term import TERMS, TermOutput
 
 

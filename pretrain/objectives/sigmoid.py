@@ -9,6 +9,7 @@ from flax import nnx
 
 from ...sharding.axes import Axes
 from ..models.parameters import constant, parameter
+from ..randomness import Randomness
 from ..spec import ModelSpec, ObjectiveSpec
 from .contrastive import Contrastive, mean_of_batch, places
 from .forms_sigmoid import pair_losses
@@ -40,7 +41,9 @@ class Sigmoid(Contrastive):
         super().__init__(spec, model=model, rngs=rngs)
         self.logit_bias = parameter(constant(spec.init_bias), (), rngs=rngs)
 
-    def pairs(self, images: jax.Array, texts: jax.Array, batch: Mapping[str, jax.Array], *, axes: Axes) -> TermOutput:
+    def pairs(
+        self, images: jax.Array, texts: jax.Array, batch: Mapping[str, jax.Array], *, axes: Axes, random: Randomness | None
+    ) -> TermOutput:
         """See the class."""
         queries, bias = self.scaled(images, axes=axes), axes.vary(self.logit_bias[...])
         labels = places(len(images), axes=axes)

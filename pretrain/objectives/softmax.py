@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ...sharding.axes import Axes
+from ..randomness import Randomness
 from .contrastive import Contrastive, Labels, mean_of_batch, places
 from .forms_softmax import cross_entropies
 from .term import TermOutput, register
@@ -37,7 +38,9 @@ class Softmax(Contrastive):
         ring      3 b c + 6 b E                 n ppermutes each way: 3 B E + 6 B, while the products are computed
     """
 
-    def pairs(self, images: jax.Array, texts: jax.Array, batch: Mapping[str, jax.Array], *, axes: Axes) -> TermOutput:
+    def pairs(
+        self, images: jax.Array, texts: jax.Array, batch: Mapping[str, jax.Array], *, axes: Axes, random: Randomness | None
+    ) -> TermOutput:
         """See the class."""
         queries, smoothing = self.scaled(images, axes=axes), self.spec.label_smoothing
         labels = self.labels(batch, rows=len(images), axes=axes)

@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from diptych.pretrain.objectives.m2mix import shares
+from diptych.pretrain.objectives.mochi import drawn
 from diptych.pretrain.objectives.objective import Objective
+from diptych.pretrain.randomness import step_randomness
 from diptych.pretrain.spec import ModelSpec, ObjectiveSpec, TextTowerSpec
-from diptych.pretrain.spec_objective import MatryoshkaSpec
+from diptych.pretrain.spec_objective import CyclipSpec, M2MixSpec, MatryoshkaSpec, MochiSpec
 from diptych.sharding.axes import mesh_axes
 from diptych.sharding.layouts import batch_layout
 from diptych.sharding.mesh import make_mesh
@@ -30,6 +33,7 @@ B, E, T, D, V = 48, 24, 6, 8, 24
 CHUNK = 5  # leaves a rest, of the 6 rows of a device as of the 48 of all
 EOS = 23
 MODEL = ModelSpec(text=TextTowerSpec(eos_id=EOS), embed_dim=E)
+MOCHI = MochiSpec(hardest=7, mixed=6, with_query=3)
 
 
 def log_softmax(logits, axis):
@@ -67,6 +71,40 @@ def matryoshka(named, params, batch, widths, weights, term):
     return term(named, params, batch) + sum(weight * term(part, params, batch) for part, weight in parts)
 
 
+def cyclip(named, params, batch, cross_modal, in_modal):
+    z, t = named["image_embedding"], named["text_embedding"]
+    return (cross_modal * jnp.square(z @ t.T - t @ z.T).sum() + in_modal * jnp.square(z @ z.T - t @ t.T).sum()) / len(z)
+
+
+def mochi(named, params, batch):
+    z, t, scale = named["image_embedding"], named["text_embedding"], jnp.exp(params["logit_scale"])
+
+    def one_way(queries, keys, draws):
+        similarities = queries @ keys.T
+        order = jnp.argsort(jnp.where(jnp.eye(B), jnp.inf, -similarities), axis=1)[:, : MOCHI.hardest]
+        pick = lambda index: keys[jnp.take_along_axis(order, index, 1)]  # noqa: E731
+        a, b = draws.share[..., None], draws.query_share[..., None]
+        of_two, with_query = a * pick(draws.first) + (1 - a) * pick(draws.second), b * queries[:, None] + (1 - b) * pick(draws.other)
+        negatives = jnp.concatenate([of_two, with_query], 1)
+        negatives = jax.lax.stop_gradient(negatives / jnp.linalg.norm(negatives, axis=-1, keepdims=True))
+        logits = scale * jnp.concatenate([similarities, jnp.einsum("be,bhe->bh", queries, negatives)], 1)
+        return -jnp.diag(log_softmax(logits, 1)).mean()
+
+    return (one_way(z, t, batch["draws"][0]) + one_way(t, z, batch["draws"][1])) / 2
+
+
+def mochi_draws(random):
+    return [jax.vmap(partial(drawn, spec=MOCHI))(random.of_rows(f"mochi_{way}")) for way in ("i2t", "t2i")]
+
+
+def m2mix(named, params, batch):
+    z, t, scale, a = named["image_embedding"], named["text_embedding"], jnp.exp(params["logit_scale"]), batch["draws"]
+    angle = jnp.arccos((z * t).sum(1))
+    mixed = ((jnp.sin(a * angle) * z.T + jnp.sin((1 - a) * angle) * t.T) / jnp.sin(angle)).T
+    ways = [jnp.diag(log_softmax(scale * jnp.where(jnp.eye(B), z @ t.T, queries @ mixed.T), 1)) for queries in (z, t)]
+    return -(ways[0] + ways[1]).mean() / 2
+
+
 def captioning(named, params, batch):
     log_p = log_softmax(named["hidden"][:, :-1] @ named["unembedding"], -1)
     labels = batch["text"][:, 1:]
@@ -80,6 +118,7 @@ class Case:
     """One term. definition: (outputs it reads, its parameters, batch), all float64 -> loss. reads: names in `outputs` below.
 
     settings: of ObjectiveSpec. batch: keys beside `text` and `slot`. scales: that `logit_scale` takes; none: it has no such parameter.
+    draws: what the term draws for all rows of the batch, which its definition finds as batch["draws"].
     """
 
     term: str
@@ -90,6 +129,7 @@ class Case:
     forms: tuple[str, ...] = FORMS
     meshes: tuple[tuple[int, int, int], ...] = tuple(MESHES)
     scales: tuple[float, ...] = SCALES
+    draws: Callable[[Any], Any] | None = None
 
 
 TWO = ((1, 1, 1), (2, 2, 2))
@@ -106,6 +146,15 @@ CASES = {
         forms=("chunked",),
         meshes=TWO,
     ),
+    "cyclip": Case(
+        "cyclip",
+        partial(cyclip, cross_modal=0.25, in_modal=0.5),
+        settings={"cyclip": CyclipSpec(cross_modal=0.25, in_modal=0.5)},
+        forms=("auto",),
+        scales=(),
+    ),
+    "mochi": Case("mochi", mochi, settings={"mochi": MOCHI}, draws=mochi_draws),
+    "m2mix": Case("m2mix", m2mix, settings={"m2mix": M2MixSpec(alpha=0.7)}, draws=lambda random: shares(B, random=random, alpha=0.7)),
     "captioning": Case("captioning", captioning, reads=("hidden", "unembedding"), forms=("auto",), scales=()),
 }
 GRID = [(name, form, sizes) for name, case in CASES.items() for form in case.forms for sizes in case.meshes]
@@ -144,6 +193,10 @@ def layouts(named, rows, axes):
     return {name: P(None, axes.tensor) if name == "unembedding" else rows for name in named}
 
 
+def draws_of(slots):
+    return step_randomness(5, jnp.int32(3), slots)
+
+
 def term_on_mesh(case, form, sizes):
     """Loss and gradients of (outputs, parameters), jitted on a mesh: takes float32 arrays of the host."""
     spec = ObjectiveSpec(terms={case.term: 1.0}, form=form, chunk=CHUNK, **case.settings)
@@ -153,7 +206,7 @@ def term_on_mesh(case, form, sizes):
 
     def local(named, params, batch):
         module = nnx.merge(graph, axes.vary({"terms": {case.term: params}}))
-        return module(axes.vary(named), batch, axes=axes).loss
+        return module(axes.vary(named), batch, axes=axes, random=draws_of(batch["slot"])).loss
 
     specs = ({name: layouts(case.reads, rows, axes)[name] for name in case.reads}, P(), rows)
     compiled = jax.jit(jax.value_and_grad(jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=P()), argnums=(0, 1)))
@@ -193,12 +246,13 @@ def test_loss_and_gradients_are_the_definition_in_float64(outputs, batch, define
     case = CASES[name]
     named = {key: outputs[key] for key in case.reads}
     given = {key: batch[key] for key in ("text", "slot", *case.batch)}
+    drawn_too = {} if case.draws is None else {"draws": jax.device_get(case.draws(draws_of(jnp.asarray(batch["slot"]))))}
     run, params = term_on_mesh(case, form, sizes)
     for scale in case.scales or (None,):
         if scale is not None:
             params = params | {"logit_scale": np.float32(np.log(scale))}
         loss, gradients = run(named, params, given)
-        expected, definition = defined(name, scale, named, params, given)
+        expected, definition = defined(name, scale, named, params, given | drawn_too)
         np.testing.assert_allclose(loss, expected, rtol=1e-5)
         for path, gradient in jax.tree.leaves_with_path(definition):
             found = dict(jax.tree.leaves_with_path(gradients))[path]

@@ -19,6 +19,7 @@ from diptych.pretrain.models.dual_encoder import unit
 from diptych.pretrain.models.parameters import normal, parameter
 from diptych.pretrain.objectives.objective import Objective
 from diptych.pretrain.objectives.term import TERMS
+from diptych.pretrain.spec_objective import MochiSpec
 from diptych.sharding.axes import Axes
 from diptych.sharding.layouts import named_leaves
 
@@ -63,7 +64,7 @@ def both(recipe, batch, *, freeze=()):
 
 
 def with_terms(recipe, terms, *, parts=4):
-    objective = dataclasses.replace(recipe.objective, terms=terms)
+    objective = dataclasses.replace(recipe.objective, terms=terms, mochi=MochiSpec(hardest=5, mixed=4, with_query=3))
     return dataclasses.replace(recipe, objective=objective, train=dataclasses.replace(recipe.train, accumulate=parts))
 
 

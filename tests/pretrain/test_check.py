@@ -68,7 +68,7 @@ WRONG = [
         "eval.metric = 'val_loss/loss/softmax' is nothing that val_loss measures; accepted is val_loss/ with one of loss",
     ),
     (EMOJI, "log.writers=csv", "log.writers has 'csv'; accepted are jsonl, tensorboard, wandb"),
-    (EMOJI, "objective.terms.triplet=1", "objective.terms.triplet is not a term; accepted are captioning, sigmoid, softmax"),
+    (EMOJI, "objective.terms.triplet=1", "objective.terms.triplet is not a term; accepted are captioning, cyclip, "),
     (EMOJI, "objective.terms.softmax=0", "objective.terms = {'softmax': 0.0} has no weight above 0"),
     (EMOJI, "objective.terms.softmax=-1", "objective.terms.softmax = -1.0 is out of range"),
     (EMOJI, "objective.terms.captioning=1", "objective.terms.captioning needs model.decoder, which is none"),

@@ -1,0 +1,71 @@
+"""The hardest negatives of each query in the whole batch; no more than a tile of similarities exists at a time, and none has a gradient."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from ...sharding.axes import Axes
+from .contrastive import Labels, places, same, similarities
+from .forms import PairForm
+from .ring import NO_SUMS, Columns, spread, visit
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Hardest:
+    """The N hardest negatives of b queries, the hardest first. bank: f32[K, E], vectors; place: i32[b, N], where they are in it."""
+
+    bank: jax.Array
+    place: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Nearest:
+    """Of the columns met so far. similarity: f32[b, N], falling; place: i32[b, N], in the global batch."""
+
+    similarity: jax.Array
+    place: jax.Array
+
+
+def hardest_negatives(queries: jax.Array, keys: jax.Array, *, count: int, form: PairForm, axes: Axes) -> Hardest:
+    """The `count` = N keys of other samples that are most like each query; queries and keys f32[b, E], row by row of one sample.
+
+    Which of two equal keys comes first depends on the form; the vectors do not. The batch must have more than N samples. Floats of memory
+    beside the keys as the form holds them: 4 b (N + chunk), and b N E where they go around, which they then do twice.
+    """
+    own = places(len(queries), axes=axes)
+
+    def tile(rows: _Nearest, columns: tuple[jax.Array, Labels]) -> tuple[_Nearest, tuple[()]]:
+        keys, theirs = columns
+        logits = jnp.where(same(own, theirs), -jnp.inf, similarities(queries, keys))
+        both = jnp.concatenate([rows.similarity, logits], axis=1)
+        where = jnp.concatenate([rows.place, jnp.broadcast_to(theirs[0], logits.shape)], axis=1)
+        similarity, index = jax.lax.top_k(both, count)
+        return _Nearest(similarity=similarity, place=jnp.take_along_axis(where, index, axis=1)), ()
+
+    columns = spread((keys, own), form=form, axes=axes)
+    start = _Nearest(similarity=jnp.full((len(queries), count), -jnp.inf), place=jnp.zeros((len(queries), count), jnp.int32))
+    nearest, _ = visit(tile, start, columns, sums=NO_SUMS, form=form, axes=axes)
+    if form.name == "ring":
+        return _collected(nearest.place, columns, form=form, axes=axes)
+    return Hardest(bank=columns[0], place=nearest.place)
+
+
+def _collected(place: jax.Array, columns: Columns, *, form: PairForm, axes: Axes) -> Hardest:
+    """Keys go around once more, and each row takes its own out of those that pass, all of a device at a time."""
+
+    def tile(held: jax.Array, columns: tuple[jax.Array, Labels]) -> tuple[jax.Array, tuple[()]]:
+        keys, (theirs,) = columns
+        index = place - theirs[0]  # the rows of a device follow each other
+        here = (index >= 0) & (index < len(keys))
+        return jnp.where(here[..., None], keys[jnp.where(here, index, 0)], held), ()
+
+    start = jnp.zeros((*place.shape, columns[0].shape[1]))
+    whole = dataclasses.replace(form, chunk=len(columns[0]))
+    held, _ = visit(tile, start, columns, sums=NO_SUMS, form=whole, axes=axes)
+    bank = held.reshape(-1, held.shape[-1])
+    return Hardest(bank=bank, place=jnp.arange(len(bank), dtype=jnp.int32).reshape(place.shape))
