@@ -14,6 +14,7 @@ from .image_sizes import size_at
 from .order import Drawn, Order, generator, positions
 from .picture import Picture
 from .samples import Loaded, TrainSamples
+from .short_captions import ShortCaptions
 from .sized_images import sized_row
 from .spec import DataSpec
 from .transforms import augmented, is_random
@@ -28,9 +29,23 @@ class Chunks:
     Safe to share between threads, and to send to another process.
     """
 
-    def __init__(self, spec: DataSpec, *, order: Order, samples: TrainSamples, batch_size: int, seed: int, slots: np.ndarray, start: int):
-        """slots: places in the global batch of `batch_size` samples. start: position of the first batch."""
-        self._spec, self._order, self._samples = spec, order, samples
+    def __init__(
+        self,
+        spec: DataSpec,
+        *,
+        order: Order,
+        samples: TrainSamples,
+        batch_size: int,
+        seed: int,
+        slots: np.ndarray,
+        start: int,
+        short_captions: ShortCaptions | None = None,
+    ):
+        """slots: places in the global batch of `batch_size` samples. start: position of the first batch.
+
+        short_captions: shortens the captions of some steps; None: of none.
+        """
+        self._spec, self._order, self._samples, self._short_captions = spec, order, samples, short_captions
         self._batch_size, self._seed, self._slots, self._start = batch_size, seed, slots, start
         self.per_batch = -(-len(slots) // ROWS)
 
@@ -46,7 +61,7 @@ class Chunks:
             before = len(found)
             loaded = self._load(position, found)
             bad[row] = len(found) - before
-            for name, value in (self._image(loaded.image, position, first) | {"text": self._text(loaded, position)}).items():
+            for name, value in (self._image(loaded.image, position, first) | {"text": self._text(loaded, position, first)}).items():
                 if not row:
                     rows[name] = np.empty((len(slots), *value.shape), value.dtype)
                 rows[name][row] = value
@@ -59,13 +74,16 @@ class Chunks:
         random = generator(self._seed, position, "augment")
         if schedule is None:
             return {"image": np.asarray(augmented(image, self._spec, random))}
-        size = size_at(schedule, seed=self._seed, step=first // self._batch_size)
+        size = size_at(schedule, seed=self._seed, step=first // self._batch_size, full=self._spec.image_size)
         return sized_row(image, self._spec, random, schedule=schedule, size=size)
 
-    def _text(self, loaded: Loaded, position: int) -> np.ndarray:
-        if isinstance(loaded.text, np.ndarray):
-            return loaded.text
-        return self._samples.ids(loaded.text, generator(self._seed, position, "caption"))
+    def _text(self, loaded: Loaded, position: int, first: int) -> np.ndarray:
+        text = loaded.text
+        row = text if isinstance(text, np.ndarray) else self._samples.ids(text, generator(self._seed, position, "caption"))
+        if self._short_captions is None:
+            return row
+        step = first // self._batch_size
+        return self._short_captions(row, step=step, random=lambda: generator(self._seed, position, "short caption"))
 
     def _load(self, position: int, found: list[Bad]) -> Loaded:
         """The sample of a position, or the first of its substitutes that can be used; bad ones are added to `found`."""

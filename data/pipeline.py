@@ -18,6 +18,7 @@ from .far_shards import far_away, fetch_ahead, open_cache, through_cache
 from .mixture import Segment
 from .orders import check_batch, make_order
 from .samples import TrainSamples
+from .short_captions import ShortCaptions
 from .source import Source
 from .spec import DataSpec
 from .state import check_state, data_state, mixture_segments
@@ -70,7 +71,16 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
             sources = through_cache(sources, cache)
             self._prefetcher = fetch_ahead(cache, sources, order=self.order, slots=slots, batch_size=batch_size, start=start)
         samples = TrainSamples(spec, sources=sources, tokenizer=tokenizer, context_length=context_length)
-        self.rows = Chunks(spec, order=self.order, samples=samples, batch_size=batch_size, seed=seed, slots=self._slots, start=start)
+        self.rows = Chunks(
+            spec,
+            order=self.order,
+            samples=samples,
+            batch_size=batch_size,
+            seed=seed,
+            slots=self._slots,
+            start=start,
+            short_captions=None if spec.text_schedule is None else ShortCaptions(spec.text_schedule, tokenizer),
+        )
         self._buffers = Buffers()
         self._chunks = iter(read_ahead(self.rows, spec, ahead=self.rows.per_batch))
         self.bad = BadLog()

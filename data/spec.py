@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from ..schema import runtime
+from ..schema import duration, runtime
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,12 +92,29 @@ class SizeScheduleSpec:
         (NaFlex: Tschannen et al., 2025, section 2.4.2). One of the two is given; each of its values compiles a program of its own.
     patch_size: pixels; divides the sizes.
     window: steps that share a size.
+    until: step from which images have `data.image_size` (CLIPA's full-resolution end: Li et al., 2023, section 3); of `sizes` alone.
     """
 
     sizes: tuple[int, ...] = ()
     seq_lens: tuple[int, ...] = ()
     patch_size: int = 16
     window: int = 1
+    until: int | None = duration(None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextScheduleSpec:
+    """Captions of few tokens for most of training, whole at its end (CLIPA: Li et al., 2023, section 3). Evaluation keeps all tokens.
+
+    length: tokens a caption, start and end token included; at most `model.text.context_length`.
+    reduction: which tokens of a longer one stay: `truncate` (the first), `random` (any, in their order), or `block` (a run of them from
+        anywhere); drawn by the position of the sample in the run, out of the tokens that the context would hold.
+    until: step from which captions have `model.text.context_length` tokens; absent: they never have.
+    """
+
+    length: int = 16
+    reduction: str = "truncate"
+    until: int | None = duration(None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -130,6 +147,7 @@ class DataSpec:
     preset: name of released weights whose evaluation preprocessing is wanted (`openai_clip`, `siglip`, `siglip2`, `align`,
         `coca_open_clip`, `imagenet`); then `resize` and `interpolation` are the preset's.
     size_schedule: image sizes that change during training, instead of `image_size`, which evaluation keeps; absent: none.
+    text_schedule: captions of fewer tokens than `model.text.context_length` for a part of training; absent: none.
     epoch_samples: how many samples make an epoch, for durations in epochs; absent: as many as the sources hold.
     text_key: member of the sample with the caption: `txt`, or `json:KEY`.
     text_lengths: lengths to which a batch's captions may be cut when all of them are shorter. Exact for causal text alone. Empty: never.
@@ -152,6 +170,7 @@ class DataSpec:
     resize_first: int | None = None
     preset: str | None = None
     size_schedule: SizeScheduleSpec | None = None
+    text_schedule: TextScheduleSpec | None = None
     epoch_samples: int | None = runtime(None)
     text_key: str = "txt"
     text_lengths: tuple[int, ...] = runtime(())

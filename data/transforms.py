@@ -78,7 +78,7 @@ def prepare(image: Picture, spec: DataSpec) -> Picture:
     if spec.size_schedule is None:
         return evaluated(image, spec)
     if spec.size_schedule.sizes:
-        largest = preprocessing(dataclasses.replace(spec, image_size=max(spec.size_schedule.sizes)))
+        largest = preprocessing(dataclasses.replace(spec, image_size=largest_side(spec.size_schedule, full=spec.image_size)))
         check_target(image, _before_the_crop(image, largest.resize_size, largest.resize))
     return image
 
@@ -137,7 +137,7 @@ def needed_side(spec: DataSpec) -> int:
     """
     if spec.resize_first:
         return 2 * spec.resize_first
-    size = preprocessing(spec).resize_size if spec.size_schedule is None else largest_side(spec.size_schedule)
+    size = preprocessing(spec).resize_size if spec.size_schedule is None else largest_side(spec.size_schedule, full=spec.image_size)
     if not crops(spec.augment):
         return 2 * size
     low, high = spec.augment.crop_ratio

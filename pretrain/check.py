@@ -13,6 +13,7 @@ from .check_numbers import check_numbers
 from .check_optimizer import check_optimizer
 from .check_padding import check_padding
 from .check_parts import check_eval, check_objective, check_text_lengths
+from .check_schedules import check_schedules
 from .check_train import check_train
 from .spec import Recipe
 
@@ -52,6 +53,7 @@ def check(recipe: Recipe) -> None:
     check_data(recipe.data)
     check_images(recipe)
     check_padding(recipe)
+    check_schedules(recipe)
     check_text_lengths(recipe)
     check_objective(recipe)
     check_train(recipe)

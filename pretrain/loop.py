@@ -44,7 +44,7 @@ def run_loop(
     """
     recipe, first, total = run.recipe, int(state.step), run.recipe.train.steps
     train_step = jax.jit(make_step(run.learner, run.optimizer), donate_argnums=0)
-    meter = Meter(run, feed)
+    meter = Meter(run, feed, first=first)
     values: dict[str, float] = {}
     metrics: Mapping[str, jax.Array] = {}
 

@@ -11,7 +11,8 @@ import jax
 
 from ..sharding.hardware import peak_tflops
 from .feed import Feed
-from .model_flops import model_flops
+from .model_flops import flops_by_shape
+from .step_shape import shape_at
 
 if TYPE_CHECKING:
     from .run import Run
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 class Meter:
     """Rates since the last reading: samples/s, share of time in which the devices wait for data, utilisation of the devices."""
 
-    def __init__(self, run: Run, feed: Feed):
-        self._feed, self._batch_size = feed, run.recipe.train.batch_size
+    def __init__(self, run: Run, feed: Feed, *, first: int = 0):
+        """first: steps that the run had done before."""
+        self._feed, self._recipe, self._first = feed, run.recipe, first
         self._devices = run.mesh.size
         peak = run.recipe.log.peak_tflops or peak_tflops(jax.devices()[0].device_kind)
         self._peak = peak * 1e12 * self._devices if peak else None
-        self._flops = model_flops(run.recipe, run.mesh) if peak else 0
+        self._flops = flops_by_shape(run.recipe, run.mesh) if peak else {}
         self.restart(0)
 
     def restart(self, steps: int) -> None:
@@ -45,7 +47,7 @@ class Meter:
             return {}
         now, waited = time.perf_counter(), self._feed.waited
         seconds, done = now - self._time, steps - self._steps
-        rate = done * self._batch_size / seconds
+        rate = done * self._recipe.train.batch_size / seconds
         values = {
             "samples_per_second": rate,
             "samples_per_second_per_device": rate / self._devices,
@@ -53,6 +55,7 @@ class Meter:
             "data_wait": (waited - self._waited) / seconds,
         }
         if self._peak:
-            values["mfu"] = done * self._flops / seconds / self._peak
+            measured = range(self._first + self._steps, self._first + steps)
+            values["mfu"] = sum(self._flops[shape_at(self._recipe, step)] for step in measured) / seconds / self._peak
         self.restart(steps)
         return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from .frozen import join, split
 from .learner import make_learner
 from .spec import Recipe
 from .step import batch_shapes
+from .step_shape import StepShape, shapes_of_run
 
 STEP = jax.ShapeDtypeStruct((), jnp.int32)
 
@@ -21,8 +23,14 @@ STEP = jax.ShapeDtypeStruct((), jnp.int32)
 def model_flops(recipe: Recipe, mesh: AnyMesh) -> int:
     """Of all devices: matrix products of the loss and its gradient, of what is trained, by the dense definition, none rematerialised.
 
-    The mean over the sizes of `data.size_schedule`, which are drawn evenly.
+    The mean over the steps of the run, where schedules change the shapes of batches.
     """
+    shares = shapes_of_run(recipe)
+    return round(sum(shares[shape] * flops for shape, flops in flops_by_shape(recipe, mesh).items()))
+
+
+def flops_by_shape(recipe: Recipe, mesh: AnyMesh) -> Mapping[StepShape, int]:
+    """The same of a step with each of the shapes that the run has."""
     recipe = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, remat="none"))
     learner = make_learner(recipe, mesh)
     trained, frozen = split(learner.shapes, learner.trained)
@@ -30,10 +38,10 @@ def model_flops(recipe: Recipe, mesh: AnyMesh) -> int:
     def gradient(trained: Any, frozen: Any, *given: Any) -> Any:
         return jax.grad(lambda trained: learner.dense_loss(join(trained, frozen), *given), has_aux=True)(trained)
 
-    schedule = recipe.data.size_schedule
-    sizes = (schedule.sizes or schedule.seq_lens) if schedule else (None,)
-    counts = [count_flops(gradient, trained, frozen, _dense(batch_shapes(recipe, mesh, size=size)), STEP) for size in sizes]
-    return sum(counts) // len(counts)
+    def flops(shape: StepShape) -> int:
+        return count_flops(gradient, trained, frozen, _dense(batch_shapes(recipe, mesh, shape=shape)), STEP)
+
+    return {shape: flops(shape) for shape in shapes_of_run(recipe)}
 
 
 def _dense(batch: Any) -> Any:

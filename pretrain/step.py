@@ -20,7 +20,9 @@ from .schedule import learning_rate
 from .skip import judge, where
 from .spec import Recipe
 from .state import TrainState
+from .step_shape import StepShape
 
+WHOLE = StepShape()
 Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
 
 
@@ -84,13 +86,14 @@ def objective_values(params: Any) -> dict[str, jax.Array]:
     return by_name(values)
 
 
-def batch_shapes(recipe: Recipe, mesh: AnyMesh, *, size: int | None = None) -> dict[str, jax.ShapeDtypeStruct]:
+def batch_shapes(recipe: Recipe, mesh: AnyMesh, *, shape: StepShape = WHOLE) -> dict[str, jax.ShapeDtypeStruct]:
     """The global batch of a recipe as ShapeDtypeStruct on `mesh`: for tracing, lowering and planning without data.
 
-    size: one of those of `data.size_schedule`; absent: images of `data.image_size`.
+    shape: of a step, where schedules change it; absent: images of `data.image_size` and captions of the whole context.
     """
+    size, length = shape.size, shape.text_length or recipe.model.text.context_length
     rows, pixels, schedule = recipe.train.batch_size, size or recipe.data.image_size, recipe.data.size_schedule
-    row: dict[str, tuple[tuple[int, ...], Any]] = {"text": ((recipe.model.text.context_length,), jnp.int32), "slot": ((), jnp.int32)}
+    row: dict[str, tuple[tuple[int, ...], Any]] = {"text": ((length,), jnp.int32), "slot": ((), jnp.int32)}
     if size and schedule and schedule.seq_lens:
         row["patches"] = ((size, 3 * schedule.patch_size**2), jnp.uint8)
         row |= {"patch_yx": ((size, 2), jnp.int32), "patch_mask": ((size,), bool)}

@@ -26,7 +26,7 @@ def noise(width, height):
 
 def test_a_window_of_steps_has_one_size():
     schedule = dataclasses.replace(SQUARES, window=10)
-    sizes = [size_at(schedule, seed=3, step=step) for step in range(300)]
+    sizes = [size_at(schedule, seed=3, step=step, full=64) for step in range(300)]
     windows = [set(sizes[at : at + 10]) for at in range(0, 300, 10)]
     assert all(len(window) == 1 for window in windows)
     assert set.union(*windows) == {16, 32, 48}
@@ -34,13 +34,13 @@ def test_a_window_of_steps_has_one_size():
 
 def test_the_size_asks_seed_and_step_alone():
     # written down: a run that is resumed by another version must see the same sizes
-    assert [size_at(SQUARES, seed=0, step=step) for step in range(8)] == WRITTEN_DOWN
-    assert [size_at(SEQUENCES, seed=0, step=step) for step in range(8)] == [{16: 4, 32: 12, 48: 30}[size] for size in WRITTEN_DOWN]
-    assert [size_at(SQUARES, seed=1, step=step) for step in range(8)] != WRITTEN_DOWN
+    assert [size_at(SQUARES, seed=0, step=step, full=64) for step in range(8)] == WRITTEN_DOWN
+    assert [size_at(SEQUENCES, seed=0, step=step, full=64) for step in range(8)] == [{16: 4, 32: 12, 48: 30}[size] for size in WRITTEN_DOWN]
+    assert [size_at(SQUARES, seed=1, step=step, full=64) for step in range(8)] != WRITTEN_DOWN
 
 
 def test_sizes_are_drawn_evenly():
-    _, counts = np.unique([size_at(SQUARES, seed=0, step=step) for step in range(6000)], return_counts=True)
+    _, counts = np.unique([size_at(SQUARES, seed=0, step=step, full=64) for step in range(6000)], return_counts=True)
     assert np.abs(counts / 2000 - 1).max() < 0.06
 
 
@@ -123,5 +123,5 @@ def test_prepare_judges_by_the_largest_size(settings):
 
 
 def test_a_scaled_decode_leaves_twice_of_the_largest():
-    assert largest_side(SQUARES) == 48 and largest_side(SEQUENCES) == 48
+    assert largest_side(SQUARES, full=64) == 48 and largest_side(SEQUENCES, full=64) == 48
     assert needed_side(DataSpec(image_size=32, size_schedule=SQUARES)) == 96
