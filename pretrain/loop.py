@@ -18,7 +18,7 @@ from .meter import Meter
 from .progress import Reporter, reporter
 from .skip import check_skips
 from .state import TrainState
-from .step import make_step
+from .step import jit_step
 from .tracer import Tracer
 from .writers import Writer
 
@@ -43,7 +43,7 @@ def run_loop(
     Raises UserError, and saves nothing, where `train.skip.max_skips` steps in a row were left out.
     """
     recipe, first, total = run.recipe, int(state.step), run.recipe.train.steps
-    train_step = jax.jit(make_step(run.learner, run.optimizer), donate_argnums=0)
+    train_step = jit_step(run.learner, run.optimizer)
     meter = Meter(run, feed, first=first)
     values: dict[str, float] = {}
     metrics: Mapping[str, jax.Array] = {}

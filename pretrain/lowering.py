@@ -9,13 +9,14 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ..sharding.axes import AnyMesh, mesh_axes
+from ..sharding.compiler_options import compiler_options
 from ..sharding.layouts import batch_layout
 from .checkpoint import targets
 from .learner import make_learner
 from .optimizer import make_optimizer
 from .spec import Recipe
 from .state import state_layouts, state_shapes
-from .step import batch_shapes, make_step
+from .step import batch_shapes, jit_step
 
 P = jax.P
 
@@ -26,7 +27,7 @@ def trace_step(recipe: Recipe, mesh: AnyMesh) -> jax.stages.Traced:
     optimizer = make_optimizer(recipe.optimizer, steps=recipe.train.steps)
     with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
         state = targets(state_shapes(learner, optimizer), state_layouts(learner, optimizer), mesh)
-        return jax.jit(make_step(learner, optimizer), donate_argnums=0).trace(state, batch_shapes(recipe, mesh))
+        return jit_step(learner, optimizer).trace(state, batch_shapes(recipe, mesh))
 
 
 def lower_step(recipe: Recipe, mesh: AnyMesh, *, platform: str) -> jax.stages.Lowered:
@@ -54,4 +55,4 @@ def trace_towers(recipe: Recipe, mesh: AnyMesh) -> jax.stages.Traced:
 
     with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
         params = targets(learner.shapes, learner.layouts, mesh)
-        return jax.jit(jax.grad(total)).trace(params, batch_shapes(recipe, mesh))
+        return jax.jit(jax.grad(total), compiler_options=compiler_options(mesh)).trace(params, batch_shapes(recipe, mesh))

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from ..sharding.axes import AnyMesh
+from ..sharding.compiler_options import compiler_options
 from ..sharding.layouts import batch_layout, named_leaves, path_name
 from .accumulate import loss_and_gradients
 from .ema import averaged, decay_at
@@ -61,6 +62,11 @@ def make_step(learner: Learner, optimizer: optax.GradientTransformation) -> Step
         return TrainState(step=state.step + 1, params=params, opt=opt, skips=skips, ema=ema), metrics
 
     return train_step
+
+
+def jit_step(learner: Learner, optimizer: optax.GradientTransformation) -> jax.stages.Wrapped:
+    """`make_step` under `jax.jit`: the state is donated, XLA gets the options of the hardware. Training and plans compile this one."""
+    return jax.jit(make_step(learner, optimizer), donate_argnums=0, compiler_options=compiler_options(learner.mesh))
 
 
 def updated(learner: Learner, optimizer: optax.GradientTransformation, gradients: Any, state: TrainState) -> tuple[Any, Any]:

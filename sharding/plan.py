@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from .collectives import collectives
+from .compiler_options import compiler_options
 from .flops import Product, count_products
 from .hbm import hbm_bytes
 from .hlo import parse
@@ -93,7 +94,7 @@ def plan_step(
     arguments, products = argument_bytes(traced), count_products(traced.jaxpr.jaxpr)
     with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
         lowered = traced.lower(lowering_platforms=(topology.hardware.platform,))
-    options = {**topology.options, **(options or {})}
+    options = {**compiler_options(mesh), **topology.options, **(options or {})}
     key = plan_key(lowered.as_text(), topology.name, topology.compiler, options)
     known = cache.read(key) if cache else None
     weight = Weight.from_json(known) if known else weigh(lowered, placement_of(mesh), options=options)
