@@ -66,7 +66,7 @@ def _by_microbatch(learner: Learner, trained: Any, frozen: Any, batch: Batch, st
     objective = merged(trained).objective
     pairwise, others = objective.names(pairwise=True), objective.names(pairwise=False)
     read = objective.needs_of(pairwise)
-    whole = {name: objective.terms[name].weight(batch, axes=axes) for name in others}
+    whole = {name: objective.terms[name].weight(batch, axes=axes, random=draws(batch)) for name in others}
 
     def outputs(part: Batch) -> dict[str, jax.Array]:
         return merged(trained).model(part, needs=read, axes=axes, random=draws(part))
@@ -80,7 +80,7 @@ def _by_microbatch(learner: Learner, trained: Any, frozen: Any, batch: Batch, st
 
     def microbatch(gradients: Any, given: tuple[Batch, dict[str, jax.Array]]) -> tuple[Any, Any]:
         part, cotangents = given
-        shares = {name: share(objective.terms[name].weight(part, axes=axes), whole[name]) for name in others}
+        shares = {name: share(objective.terms[name].weight(part, axes=axes, random=draws(part)), whole[name]) for name in others}
 
         def forward(trained: Any) -> tuple[Any, dict[str, TermOutput]]:
             module, random = merged(trained), draws(part)

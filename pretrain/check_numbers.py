@@ -23,6 +23,7 @@ ABOVE_ZERO, FINITE = math.ulp(0.0), (-math.inf, math.inf)
 RANGES: Mapping[str, tuple[float, float]] = {
     "model.image.norm_eps": (ABOVE_ZERO, math.inf),
     "model.text.norm_eps": (ABOVE_ZERO, math.inf),
+    "model.decoder.parallel": (0, 1),
     "objective.init_scale": (ABOVE_ZERO, math.inf),
     "objective.max_scale": (ABOVE_ZERO, math.inf),
     "objective.label_smoothing": (0, 1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 from ..errors import UserError
+from .check_captioning import check_captioning
 from .check_mixing import check_mixing
 from .spec import EvalTaskSpec, Recipe
 
@@ -19,7 +20,7 @@ WRITERS = ("jsonl", "tensorboard", "wandb")
 
 def check_objective(recipe: Recipe) -> None:
     """Terms are known, weigh something, and the model has what they need."""
-    objective, model = recipe.objective, recipe.model
+    objective = recipe.objective
     for name, weight in objective.terms.items():
         if name not in TERMS:
             raise UserError(f"objective.terms.{name} is not a term; accepted are {', '.join(TERMS)}")
@@ -33,12 +34,7 @@ def check_objective(recipe: Recipe) -> None:
         )
     _check_matryoshka(recipe)
     check_mixing(recipe)
-    if objective.terms.get("captioning") and model.decoder is None:
-        raise UserError("objective.terms.captioning needs model.decoder, which is none; accepted is model.decoder.depth = 12, for instance")
-    if model.decoder is not None and model.text.pool != "cls":
-        raise UserError(f"model.text.pool = {model.text.pool!r} does not go with model.decoder; accepted is cls")
-    if model.decoder is not None and model.image.pool != "attentional":
-        raise UserError(f"model.image.pool = {model.image.pool!r} does not go with model.decoder; accepted is attentional")
+    check_captioning(recipe)
 
 
 def _check_matryoshka(recipe: Recipe) -> None:

@@ -18,6 +18,4 @@ def check_train(recipe: Recipe) -> None:
     if params not in (None, "ema", "raw"):
         raise UserError(f"eval.params = {params!r} is unknown; accepted is ema or raw")
     if params == "ema" and decay is None:
-        raise UserError(
-            "eval.params = 'ema' needs train.ema_decay, which is none; accepted is raw, or a train.ema_decay such as 0.9999"
-        )
+        raise UserError("eval.params = 'ema' needs train.ema_decay, which is none; accepted is raw, or a train.ema_decay such as 0.9999")

@@ -31,7 +31,9 @@ def model_flops(recipe: Recipe, mesh: AnyMesh) -> int:
 
 def flops_by_shape(recipe: Recipe, mesh: AnyMesh) -> Mapping[StepShape, int]:
     """The same of a step with each of the shapes that the run has."""
-    recipe = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, remat="none"))
+    captioning = dataclasses.replace(recipe.objective.captioning, vocab_chunk=recipe.model.text.vocab_size)
+    objective = dataclasses.replace(recipe.objective, captioning=captioning)
+    recipe = dataclasses.replace(recipe, objective=objective, train=dataclasses.replace(recipe.train, remat="none"))
     learner = make_learner(recipe, mesh)
     trained, frozen = split(learner.shapes, learner.trained)
 

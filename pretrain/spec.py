@@ -81,11 +81,20 @@ class TextTowerSpec:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DecoderSpec:
-    """CoCa's multimodal decoder: causal self-attention, cross-attention to the image tokens, MLP (Yu et al., 2022, section 3.2)."""
+    """What predicts the caption from text tokens and image tokens.
+
+    attention: `causal` (CoCa: causal self-attention, then cross-attention to the image tokens; Yu et al., 2022, section 3.2), or `prefix`
+        (SimVLM: in one sequence, the image tokens and a random number of first words see each other, and only later words are predicted;
+        Wang et al., 2022, section 3.2).
+    parallel: of `causal`: the part of a step's samples whose words are predicted all at once, from the image alone (CapPa has 0.75;
+        Tschannen et al., 2023, section 3).
+    """
 
     depth: int = 12
     heads: int = 8
     mlp_dim: int | None = None
+    attention: str = "causal"
+    parallel: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,13 @@ class M2MixSpec:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class CaptioningSpec:
+    """vocab_chunk: columns of the vocabulary whose logits exist at a time on a device; absent: what 64 MiB hold, at least 1,024."""
+
+    vocab_chunk: int | None = runtime(None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ObjectiveSpec:
     """Weighted terms. The total loss is the weighted sum.
 
@@ -57,6 +64,7 @@ class ObjectiveSpec:
     label_smoothing: of `softmax` and `unicl`: this part of each target goes evenly to the whole batch.
     form: how the pairs of contrastive terms are visited: `gather`, `chunked`, `ring`, or `auto` (see pretrain/objectives/forms.py).
     chunk: keys in a tile of logits, of the forms chunked and ring; absent: what 16 MiB hold.
+    captioning: of `captioning`; how captions are predicted is the model's: `model.decoder`.
     """
 
     terms: Mapping[str, float] = dataclasses.field(default_factory=dict)
@@ -71,3 +79,4 @@ class ObjectiveSpec:
     cyclip: CyclipSpec = CyclipSpec()
     mochi: MochiSpec = MochiSpec()
     m2mix: M2MixSpec = M2MixSpec()
+    captioning: CaptioningSpec = CaptioningSpec()

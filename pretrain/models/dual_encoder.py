@@ -12,7 +12,7 @@ from ...sharding.axes import Axes
 from ..randomness import Randomness
 from ..spec import ModelSpec
 from .blocks import Compute
-from .decoder import Decoder
+from .decoder import build_decoder
 from .image_inputs import Images, images_of
 from .image_tower import ImageTower
 from .parameters import gathered_weight
@@ -54,12 +54,15 @@ class DualEncoder(nnx.Module):
 
 
 class ContrastiveCaptioner(DualEncoder):
-    """CoCa (Yu et al., 2022): a dual encoder whose text tokens go on through a decoder that reads the image."""
+    """CoCa (Yu et al., 2022): a dual encoder whose text tokens go on through a decoder that reads the image.
+
+    Without a contrastive term it is a captioner alone: Cap and CapPa (Tschannen et al., 2023), SimVLM (Wang et al., 2022).
+    """
 
     def __init__(self, spec: ModelSpec, *, image_size: int, compute: Compute, rngs: nnx.Rngs):
         assert spec.decoder is not None
         super().__init__(spec, image_size=image_size, compute=compute, rngs=rngs)
-        self.decoder = Decoder(spec.decoder, text=spec.text, context_width=spec.embed_dim, compute=compute, rngs=rngs)
+        self.decoder = build_decoder(spec.decoder, text=spec.text, context_width=spec.embed_dim, compute=compute, rngs=rngs)
 
     def __call__(
         self, batch: Mapping[str, jax.Array], *, needs: frozenset[str], axes: Axes, random: Randomness | None = None
@@ -72,13 +75,14 @@ class ContrastiveCaptioner(DualEncoder):
         with jax.named_scope("text_tower"):
             text = self.text(batch["text"], axes=axes)
         with jax.named_scope("decoder"):
-            hidden = self.decoder(text.tokens, image.tokens, axes=axes)
-        return {
-            "image_embedding": unit(self.image.project(image.pooled, axes=axes)),
-            "text_embedding": unit(self.text.project(text.pooled, axes=axes)),
-            "hidden": hidden,
-            "unembedding": gathered_weight(self.decoder.unembedding, axes=axes, dtype=hidden.dtype),
+            hidden = self.decoder(text.tokens, image.tokens, caption=batch["text"], axes=axes, random=random)
+        outputs = {
+            "image_embedding": lambda: unit(self.image.project(image.pooled, axes=axes)),
+            "text_embedding": lambda: unit(self.text.project(text.pooled, axes=axes)),
+            "hidden": lambda: hidden,
+            "unembedding": lambda: gathered_weight(self.decoder.unembedding, axes=axes, dtype=hidden.dtype),
         }
+        return {name: outputs[name]() for name in sorted(needs)}
 
 
 def build_model(spec: ModelSpec, *, image_size: int, compute: Compute, rngs: nnx.Rngs) -> DualEncoder:

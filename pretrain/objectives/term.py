@@ -49,10 +49,11 @@ class Term(nnx.Module):
         """
         raise NotImplementedError
 
-    def weight(self, batch: Mapping[str, jax.Array], *, axes: Axes) -> jax.Array:
+    def weight(self, batch: Mapping[str, jax.Array], *, axes: Axes, random: Randomness | None) -> jax.Array:
         """f32[], the same on every device: how much there is in `batch`, this device's rows of it, of what the loss is the mean over.
 
-        Losses of parts of a batch, weighted by this, give the loss of the whole. By default: the rows of all devices.
+        random: the draws that the loss is given. Losses of parts of a batch, weighted by this, give the loss of the whole. By default: the
+        rows of all devices.
         """
         return axes.sum(jnp.float32(len(batch["slot"])))
 

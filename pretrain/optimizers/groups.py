@@ -14,7 +14,8 @@ from ..spec_optimizer import OptimizerSpec
 from .names import check_pattern
 from .per_layer import is_stacked
 
-BELOW = re.compile(r"(patch|patch_bias|class_token|cls_token|position|norm_first|embedding)(\..*)?")  # what a tower has below its layers
+# What a tower has below its layers.
+BELOW = re.compile(r"(patch|patch_bias|class_token|cls_token|mask_tokens|image_projection|position|norm_first|embedding)(\..*)?")
 
 
 def check_groups(spec: OptimizerSpec, params: Any) -> None:

@@ -19,7 +19,7 @@ from diptych.pretrain.objectives.mochi import drawn
 from diptych.pretrain.objectives.objective import Objective
 from diptych.pretrain.randomness import step_randomness
 from diptych.pretrain.spec import ModelSpec, ObjectiveSpec, TextTowerSpec
-from diptych.pretrain.spec_objective import CyclipSpec, M2MixSpec, MatryoshkaSpec, MochiSpec
+from diptych.pretrain.spec_objective import CaptioningSpec, CyclipSpec, M2MixSpec, MatryoshkaSpec, MochiSpec
 from diptych.sharding.axes import mesh_axes
 from diptych.sharding.layouts import batch_layout
 from diptych.sharding.mesh import make_mesh
@@ -155,7 +155,15 @@ CASES = {
     ),
     "mochi": Case("mochi", mochi, settings={"mochi": MOCHI}, draws=mochi_draws),
     "m2mix": Case("m2mix", m2mix, settings={"m2mix": M2MixSpec(alpha=0.7)}, draws=lambda random: shares(B, random=random, alpha=0.7)),
-    "captioning": Case("captioning", captioning, reads=("hidden", "unembedding"), forms=("auto",), scales=()),
+    "captioning": Case(
+        "captioning",
+        captioning,
+        reads=("hidden", "unembedding"),
+        settings={"captioning": CaptioningSpec(vocab_chunk=CHUNK)},
+        forms=("auto",),
+        scales=(),
+    ),
+    "captioning_at_once": Case("captioning", captioning, reads=("hidden", "unembedding"), forms=("auto",), meshes=TWO, scales=()),
 }
 GRID = [(name, form, sizes) for name, case in CASES.items() for form in case.forms for sizes in case.meshes]
 

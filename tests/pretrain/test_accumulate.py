@@ -85,6 +85,18 @@ def test_a_term_by_microbatch_is_that_of_the_whole_batch(tiny_recipe, random_bat
         np.testing.assert_allclose(gradient, wanted[name], atol=1e-5 * np.abs(wanted[name]).max(), rtol=0, err_msg=name)
 
 
+def test_prefixes_by_microbatch_are_those_of_the_whole_batch(tiny_recipe, random_batch):
+    recipe = with_terms(tiny_recipe("coca"), {"captioning": 1.0})
+    decoder = dataclasses.replace(recipe.model.decoder, attention="prefix")
+    recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, decoder=decoder))
+    (output, gradients), ((loss, metrics), expected) = both(recipe, random_batch(2, size=ROWS))
+    np.testing.assert_allclose(output.loss, loss, rtol=1e-5)
+    np.testing.assert_allclose(output.metrics["caption_perplexity"], metrics["caption_perplexity"], rtol=1e-5)
+    wanted = named_leaves(expected)
+    for name, gradient in named_leaves(gradients).items():
+        np.testing.assert_allclose(gradient, wanted[name], atol=1e-5 * np.abs(wanted[name]).max(), rtol=0, err_msg=name)
+
+
 def test_a_batch_without_any_caption_has_no_captioning_loss(tiny_recipe, random_batch):
     batch = random_batch(2, size=ROWS)
     batch["text"][:, 0] = 63

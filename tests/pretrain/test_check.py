@@ -74,6 +74,14 @@ WRONG = [
     (EMOJI, "objective.terms.captioning=1", "objective.terms.captioning needs model.decoder, which is none"),
     (COCA, "model.text.pool=eos", "model.text.pool = 'eos' does not go with model.decoder; accepted is cls"),
     (COCA, "model.image.pool=map", "model.image.pool = 'map' does not go with model.decoder; accepted is attentional"),
+    (
+        COCA,
+        "model.text.attention=bidirectional",
+        "model.text.attention = bidirectional shows model.decoder the words that it is to predict",
+    ),
+    (COCA, "model.decoder.attention=full", "model.decoder.attention = 'full' is unknown; accepted is causal or prefix"),
+    (COCA, "model.decoder.parallel=75", "model.decoder.parallel = 75.0 is out of range; accepted is a number from 0 to 1"),
+    (COCA, "objective.captioning.vocab_chunk=0", "objective.captioning.vocab_chunk = 0 is out of range; accepted is a number from 1"),
     (EMOJI, "objective.init_scale=200", "objective.init_scale = 200.0 is above objective.max_scale = 100.0"),
     (EMOJI, "optimizer.decay_steps=40", "optimizer.warmup_steps = 50 is more than optimizer.decay_steps = 40; accepted is at most 40"),
     (EMOJI, "optimizer.betas=0.9,1", "optimizer.betas = (0.9, 1.0) is out of range"),
@@ -124,6 +132,13 @@ def test_a_source_may_say_where_by_itself():
     )
     with pytest.raises(UserError, match=r"data\.mixture\.web\.weight = 0\.0 leaves no part to draw from; accepted is"):
         load_recipe(EMOJI, ["data.mixture.web.train=a.tar", "data.mixture.web.weight=0"])
+
+
+def test_a_decoder_with_a_prefix_predicts_nothing_in_parallel():
+    with pytest.raises(
+        UserError, match=r"model\.decoder\.parallel = 0\.75 does not go with model\.decoder\.attention = prefix; accepted is 0"
+    ):
+        load_recipe(COCA, ["model.decoder.attention=prefix", "model.decoder.parallel=0.75"])
 
 
 def test_settings_that_do_not_bind_are_let_through():
