@@ -15,6 +15,7 @@ from .ema import to_evaluate
 from .feed import Feed
 from .interrupts import Interrupts
 from .meter import Meter
+from .planned import compare_with_plan
 from .progress import Reporter, reporter
 from .skip import check_skips
 from .state import TrainState
@@ -60,7 +61,11 @@ def run_loop(
             tracer.before(step)
             before = metrics
             with jax.profiler.StepTraceAnnotation("train", step_num=step):
-                state, metrics = train_step(state, next(feed))
+                batch = next(feed)
+                if step == first + 1:
+                    compare_with_plan(train_step, state, batch, run=run)
+                state, metrics = train_step(state, batch)
+                del batch  # the next one may take its place
             tracer.after(step, metrics)
             if step < total:
                 feed.prefetch(metrics)
