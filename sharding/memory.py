@@ -38,11 +38,11 @@ def memory_of(compiled: jax.stages.Compiled) -> Memory:
     """Of a compiled step; where the compiler tells no peak, or, as for CPUs, one without temporaries, the sum of what it reserves."""
     found: Any = compiled.memory_analysis()
     outputs = found.output_size_in_bytes - found.alias_size_in_bytes
-    lasting = found.argument_size_in_bytes + outputs
+    temporaries, peak = found.temp_size_in_bytes, found.peak_memory_in_bytes
     return Memory(
-        peak=found.peak_memory_in_bytes if found.peak_memory_in_bytes > lasting else lasting + found.temp_size_in_bytes,
+        peak=peak if peak > temporaries / 2 else found.argument_size_in_bytes + outputs + temporaries,
         arguments=found.argument_size_in_bytes,
-        temporaries=found.temp_size_in_bytes,
+        temporaries=temporaries,
         outputs=outputs,
         code=found.generated_code_size_in_bytes,
     )
