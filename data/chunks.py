@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import UserError
 from .bad import IN_A_ROW, Bad, BadCounts, count_bad
 from .captions import caption_members
+from .embedding_cache import NAME as EMBEDDING
 from .image_sizes import size_at
 from .order import Drawn, Order, generator, positions
 from .picture import Picture
@@ -68,6 +69,8 @@ class Chunks:
         return {**rows, "bad": bad, BAD: found}
 
     def _image(self, image: Picture, position: int, first: int) -> dict[str, np.ndarray]:
+        if self._spec.embeddings is not None:
+            return {EMBEDDING: np.asarray(image)}
         schedule = self._spec.size_schedule
         if schedule is None and not is_random(self._spec.augment):
             return {"image": np.asarray(image)}

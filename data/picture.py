@@ -16,8 +16,7 @@ def size_of(picture: Picture) -> tuple[int, int]:
 
 def memory_of(picture: Picture) -> int:
     """Bytes of its pixels."""
-    width, height = size_of(picture)
-    return width * height * PIXEL_BYTES if isinstance(picture, Image.Image) else picture.nbytes
+    return picture.width * picture.height * PIXEL_BYTES if isinstance(picture, Image.Image) else picture.nbytes
 
 
 def to_image(picture: Picture) -> Image.Image:

@@ -13,6 +13,7 @@ import numpy as np
 from .bad import BadLog
 from .buffers import Buffers
 from .chunks import BAD, Chunks
+from .embedding_cache import open_embeddings
 from .eval_set import EvalSet
 from .far_shards import far_away, fetch_ahead, open_cache, through_cache
 from .mixture import Segment
@@ -36,6 +37,8 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
     stream, which its position alone decides; `bad` says how many were met in each row's place, and the stream's `bad` which.
 
     order: of the samples. rows: what the batches are made of.
+
+    With `data.embeddings` "image_embedding": float32[b,E] stands for the image.
 
     Shards from far away are fetched ahead into the host's shard cache; until one has arrived, its samples are read by ranges.
 
@@ -70,7 +73,9 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
             cache = open_cache(spec)
             sources = through_cache(sources, cache)
             self._prefetcher = fetch_ahead(cache, sources, order=self.order, slots=slots, batch_size=batch_size, start=start)
-        samples = TrainSamples(spec, sources=sources, tokenizer=tokenizer, context_length=context_length)
+        samples = TrainSamples(
+            spec, sources=sources, tokenizer=tokenizer, context_length=context_length, embeddings=open_embeddings(spec, sources)
+        )
         self.rows = Chunks(
             spec,
             order=self.order,

@@ -11,8 +11,10 @@ from .bad import BadSample
 from .cache import BoundedCache
 from .captions import Captions, captions_of, choose, is_random
 from .decode import picture_of
+from .embedding_cache import EmbeddingCache
 from .order import Drawn
 from .picture import Picture, memory_of
+from .sample import Sample
 from .source import Source
 from .spec import DataSpec
 from .tokenizers import Tokenizer
@@ -24,7 +26,10 @@ OBJECT_BYTES = 500
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Loaded:
-    """image: RGB, as `prepare` leaves it. text: int32[T], or with captions that are drawn what they are drawn from."""
+    """image: RGB, as `prepare` leaves it; with `data.embeddings` float32[E], which stands for it.
+
+    text: int32[T], or with captions that are drawn what they are drawn from.
+    """
 
     image: Picture
     text: np.ndarray | Captions
@@ -42,9 +47,20 @@ class Rejected:
 class TrainSamples:
     """Loads training samples, and keeps them while `data.cache_mb`, or a worker's share of it, has room. Safe to share between threads."""
 
-    def __init__(self, spec: DataSpec, *, sources: Mapping[str, Source], tokenizer: Tokenizer, context_length: int):
-        """sources: numbered in order of their names, as orders do."""
-        self._spec, self._needed_side = spec, needed_side(spec)
+    def __init__(
+        self,
+        spec: DataSpec,
+        *,
+        sources: Mapping[str, Source],
+        tokenizer: Tokenizer,
+        context_length: int,
+        embeddings: EmbeddingCache | None = None,
+    ):
+        """sources: numbered in order of their names, as orders do.
+
+        embeddings: what stands for the images, which are then not decoded; None: nothing does.
+        """
+        self._spec, self._needed_side, self._embeddings = spec, needed_side(spec), embeddings
         self._sources = [sources[name] for name in sorted(sources)]
         self._tokenizer, self._context_length = tokenizer, context_length
         self._draws_captions = is_random(spec.caption)
@@ -59,10 +75,15 @@ class TrainSamples:
         """int32[T]: the tokens of the caption that `random` draws."""
         return self._tokenizer([choose(captions, self._spec.caption, random)], self._context_length)[0]
 
+    def _image(self, raw: Sample, drawn: Drawn) -> Picture:
+        if self._embeddings is not None:
+            return self._embeddings.read(drawn)
+        return prepare(picture_of(raw, self._spec.decode, needed=self._needed_side), self._spec)
+
     def _load(self, drawn: Drawn) -> Loaded | Rejected:
         raw = self._sources[drawn.source].read(drawn.sample)
         try:
-            image = prepare(picture_of(raw, self._spec.decode, needed=self._needed_side), self._spec)
+            image = self._image(raw, drawn)
             captions = captions_of(raw, self._spec)
         except BadSample as bad:
             return Rejected(raw.shard, raw.key, bad.reason)

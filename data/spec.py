@@ -152,6 +152,8 @@ class DataSpec:
     text_key: member of the sample with the caption: `txt`, or `json:KEY`.
     text_lengths: lengths to which a batch's captions may be cut when all of them are shorter. Exact for causal text alone. Empty: never.
     max_bad_fraction: share of bad samples above which the run fails, judged after 1,000 draws of the whole job.
+    embeddings: folder of embeddings of the training images by the frozen image tower, which `diptych embed` wrote; they are read instead of
+        the images, and the tower is not run. Absent: none.
     threads: decoding threads of a process. workers: processes of a host that decode; 0: threads of the main process alone.
     cache_mb: memory for decoded images (after `resize`), in MiB a host; 0: none. Each evaluation set may take as much again.
     shard_cache: folder for remote shards; absent: `shards` in the cache folder of the user. shard_cache_gb: its size, in GB a host; absent:
@@ -175,6 +177,7 @@ class DataSpec:
     text_key: str = "txt"
     text_lengths: tuple[int, ...] = runtime(())
     max_bad_fraction: float = runtime(0.01)
+    embeddings: str | None = runtime(None)
     threads: int = runtime(2)
     workers: int = runtime(0)
     cache_mb: int = runtime(0)

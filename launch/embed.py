@@ -1,4 +1,4 @@
-"""`diptych embed`: unit vectors of images and texts, from an exported model into one .npz."""
+"""`diptych embed`: unit vectors of images and texts, from an exported model into one .npz, or of a recipe's training data into a cache."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.progress import track
 
 from ..errors import UserError
-from .arguments import cannot_write, check_out_file
+from .arguments import add_config, cannot_write, check_out_file
+from .embed_recipe import run_recipe
 from .report import print_values
 
 BATCH = 256
@@ -23,16 +24,28 @@ BATCH = 256
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `embed`."""
-    parser.add_argument("model", type=Path, help="the folder that `diptych export` wrote")
+    parser.add_argument("model", type=Path, nargs="?", help="the folder that `diptych export` wrote")
     parser.add_argument("--images", metavar="GLOB", help="images, such as 'photos/**/*.jpg'")
     parser.add_argument("--texts", metavar="FILE", type=Path, help="a text a line")
-    parser.add_argument("--out", metavar="FILE.npz", type=Path, help="the file to write")
+    parser.add_argument(
+        "--out", metavar="FILE.npz|FOLDER", type=Path, help="the file to write; of a recipe the folder, for data.embeddings"
+    )
+    add_config(parser)
+    parser.add_argument("--parts", metavar="N", type=int, default=1, help="files that a source's embeddings are divided into (1)")
+    parser.add_argument("--part", metavar="I", type=int, help="the one of them, from 0, that is written (all)")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Writes `image_paths` and `image` float32[n, E], `texts` and `text` float32[m, E], whichever was asked for; returns the counts."""
+    """Writes `image_paths` and `image` float32[n, E], `texts` and `text` float32[m, E], whichever was asked for; returns the counts.
+
+    With `--config` as `run_recipe`.
+    """
     if args.out is None:
-        raise UserError("--out is not given; accepted is the .npz file to write")
+        raise UserError("--out is not given; accepted is the .npz file to write, or with --config the folder")
+    if args.config is not None:
+        return run_recipe(args)
+    if args.model is None:
+        raise UserError("MODEL is not given; accepted is the folder that `diptych export` wrote, or --config")
     paths, texts = find_images(args.images), read_texts(args.texts)
     if paths is None and texts is None:
         raise UserError("--images and --texts are both absent; accepted is one of them, or both")

@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import UserError
 from ..sharding.presets import is_open
 from .check_data import check_data
+from .check_embeddings import check_embeddings
 from .check_images import check_images
 from .check_numbers import check_numbers
 from .check_optimizer import check_optimizer
@@ -54,6 +55,7 @@ def check(recipe: Recipe) -> None:
     check_images(recipe)
     check_padding(recipe)
     check_schedules(recipe)
+    check_embeddings(recipe)
     check_text_lengths(recipe)
     check_objective(recipe)
     check_train(recipe)

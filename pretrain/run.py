@@ -27,8 +27,10 @@ from .check_parts import check_tokenizer
 from .checkpoint import Checkpoints
 from .evaluate import Evaluation, make_evaluation
 from .feed import counted_slots, local_slots
+from .init_weights import init_weights
 from .job import Job
 from .learner import Learner, make_learner
+from .locked import check_cache
 from .open_alike import open_alike
 from .optimizer import make_optimizer
 from .run_tokenizer import find_tokenizer
@@ -117,6 +119,7 @@ def prepare(recipe: Recipe, workdir: Path, *, job: Job, force_data: bool = False
     order = make_order(recipe.data, sources=sources, segments=mixture_segments(recipe.data, {}), seed=recipe.seed)
     check_batch(order, batch_size=recipe.train.batch_size, start=0)
     learner = make_learner(here, mesh)
+    check_cache(recipe, learner, sources)
     return Run(
         recipe=recipe,
         workdir=workdir,
@@ -138,7 +141,9 @@ def begin(run: Run, checkpoints: Checkpoints, *, force_data: bool = False) -> St
     layouts = state_layouts(run.learner, run.optimizer)
     latest = run.job.agree(lambda: checkpoints.latest)
     if latest is None:
-        state = jax.jit(lambda: initial_state(run.learner, run.optimizer), out_shardings=places(layouts, run.mesh))()
+        given = init_weights(run.recipe, run.learner, run.tokenizer)
+        fresh = jax.jit(lambda given: initial_state(run.learner, run.optimizer, given), out_shardings=places(layouts, run.mesh))
+        state = fresh(given)
         return Start(state=state, samples=0, bad=None, segments=mixture_segments(run.recipe.data, {}))
     if latest > run.recipe.train.steps:
         raise UserError(f"train.steps = {run.recipe.train.steps} is behind the checkpoint at step {latest}; accepted is at least that")

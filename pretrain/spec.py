@@ -122,6 +122,18 @@ class SkipSpec:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class InitSpec:
+    """Weights that a run starts from instead of fresh ones. When it goes on with a checkpoint, that has them all.
+
+    path: a folder that `diptych export` wrote; absent: every parameter is fresh.
+    parameters: patterns of the dotted names of those that are taken from it, such as `model\\.image\\..*`; the others are fresh.
+    """
+
+    path: str | None = None
+    parameters: tuple[str, ...] = (r".*",)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainSpec:
     """batch_size: samples a step, of all devices together. dtype: of the towers' arithmetic (parameters, logits and loss are float32).
 
@@ -139,6 +151,7 @@ class TrainSpec:
     scan_unroll: int = runtime(1)
     ema_decay: float | None = None
     skip: SkipSpec = SkipSpec()
+    init: InitSpec = InitSpec()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

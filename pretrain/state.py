@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from ..sharding.layouts import is_layout, named_leaves, path_name
-from .frozen import kept
+from .frozen import join, kept
 from .learner import Learner
 from .skip import Skips, no_skips
 
@@ -32,9 +32,12 @@ class TrainState:
     ema: Any
 
 
-def initial_state(learner: Learner, optimizer: optax.GradientTransformation) -> TrainState:
-    """The state before the first step; to be called under jit with `state_layouts` as output, or under `jax.eval_shape`."""
-    params = learner.init()
+def initial_state(learner: Learner, optimizer: optax.GradientTransformation, given: Any = None) -> TrainState:
+    """The state before the first step; to be called under jit with `state_layouts` as output, or under `jax.eval_shape`.
+
+    given: parameters that are not fresh, None at the others (`init_weights`); None: all are fresh.
+    """
+    params = learner.init() if given is None else join(given, learner.init())
     ema = None if learner.recipe.train.ema_decay is None else kept(params, learner.trained)
     return TrainState(step=jnp.int32(0), params=params, opt=optimizer.init(params), skips=no_skips(), ema=ema)
 

@@ -100,7 +100,9 @@ def batch_shapes(recipe: Recipe, mesh: AnyMesh, *, shape: StepShape = WHOLE) -> 
     size, length = shape.size, shape.text_length or recipe.model.text.context_length
     rows, pixels, schedule = recipe.train.batch_size, size or recipe.data.image_size, recipe.data.size_schedule
     row: dict[str, tuple[tuple[int, ...], Any]] = {"text": ((length,), jnp.int32), "slot": ((), jnp.int32)}
-    if size and schedule and schedule.seq_lens:
+    if recipe.data.embeddings is not None:
+        row["image_embedding"] = ((recipe.model.embed_dim,), jnp.float32)
+    elif size and schedule and schedule.seq_lens:
         row["patches"] = ((size, 3 * schedule.patch_size**2), jnp.uint8)
         row |= {"patch_yx": ((size, 2), jnp.int32), "patch_mask": ((size,), bool)}
     else:

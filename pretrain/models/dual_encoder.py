@@ -37,7 +37,7 @@ class DualEncoder(nnx.Module):
     ) -> dict[str, jax.Array]:
         """The named outputs that are needed, of image_embedding and text_embedding, float32[B, E]. random: None in an evaluation."""
         encoders = {
-            "image_embedding": lambda: self.encode_image(images_of(batch), axes=axes, random=random),
+            "image_embedding": lambda: self._image_embedding(batch, axes=axes, random=random),
             "text_embedding": lambda: self.encode_text(batch["text"], axes=axes),
         }
         return {name: encoders[name]() for name in sorted(needs)}
@@ -46,6 +46,12 @@ class DualEncoder(nnx.Module):
         """uint8[B, H, W, 3], or patches -> float32[B, E], rows of length one. random: of a training step; None: an evaluation."""
         with jax.named_scope("image_tower"):
             return unit(self.image.embed(images, axes=axes, random=random))
+
+    def _image_embedding(self, batch: Mapping[str, jax.Array], *, axes: Axes, random: Randomness | None) -> jax.Array:
+        """Of the batch's images, or what stands for them (`data.embeddings`)."""
+        if "image_embedding" in batch:
+            return batch["image_embedding"]
+        return self.encode_image(images_of(batch), axes=axes, random=random)
 
     def encode_text(self, tokens: jax.Array, *, axes: Axes) -> jax.Array:
         """i32[B, T] -> float32[B, E], rows of length one."""

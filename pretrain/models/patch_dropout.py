@@ -27,9 +27,15 @@ def kept_patches(images: Images, *, patch_size: int, dropout: float, random: Ran
     """
     if random is None or not dropout:
         return None
-    patched = isinstance(images, PatchSequences)
-    count = images.pixels.shape[1] if patched else (images.shape[1] // patch_size) * (images.shape[2] // patch_size)
-    draws = jax.vmap(lambda key: jax.random.uniform(key, (count,)))(random.of_rows(PURPOSE))
-    if patched:
-        draws = jnp.where(images.mask, draws, -1.0)
+    if isinstance(images, PatchSequences):
+        count = images.pixels.shape[1]
+        draws = jnp.where(images.mask, _draws(random, count), -1.0)
+    else:
+        count = (images.shape[1] // patch_size) * (images.shape[2] // patch_size)
+        draws = _draws(random, count)
     return jax.lax.top_k(draws, kept_count(count, dropout))[1]
+
+
+def _draws(random: Randomness, count: int) -> jax.Array:
+    """f32[B, count] in [0, 1)."""
+    return jax.vmap(lambda key: jax.random.uniform(key, (count,)))(random.of_rows(PURPOSE))

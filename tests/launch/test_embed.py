@@ -74,3 +74,22 @@ def test_nothing_is_left_of_an_embedding_that_fails(tmp_path, monkeypatch, encod
     (tmp_path / "texts.txt").write_text("one")
     assert main(["embed", "model", "--texts", str(tmp_path / "texts.txt"), "--out", str(tmp_path / "emb.npz")]) in (2, 130)
     assert [path.name for path in tmp_path.iterdir()] == ["texts.txt"]
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ([], "MODEL is not given; accepted is the folder that `diptych export` wrote, or --config"),
+        (["model", "--config", "clip_emoji"], "MODEL = model does not go with --config = clip_emoji; accepted is one of the two"),
+        (["--texts", "a.txt", "--config", "clip_emoji"], "--texts = a.txt does not go with --config = clip_emoji"),
+        (["--config", "clip_emoji", "--parts", "0"], "--parts = 0 is out of range; accepted is a number from 1"),
+        (["--config", "clip_emoji", "--parts", "2", "--part", "2"], "--part = 2 is out of range; accepted is 0 to --parts - 1 = 1"),
+        (["--config", "clip_emoji"], "data.augment = AugmentSpec("),
+        (["--config", "clip_emoji", "--config.data.augment.crop_scale=1,1"], "train.init.path = none leaves the image tower without"),
+    ],
+)
+def test_a_cache_that_cannot_be_written_is_answered_in_one_sentence(tmp_path, capsys, more, sentence):
+    assert main(["embed", *more, "--out", str(tmp_path / "cache")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"diptych: {sentence}") and "accepted" in said and said.count("\n") == 1
+    assert not (tmp_path / "cache").exists()

@@ -1,0 +1,110 @@
+"""Embeddings of the training samples by a frozen tower, which `diptych embed` wrote: read instead of the tower's input."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError
+from ..schema import identity
+from .bad import BadSample
+from .embedding_part import Part, PartHeader, read_parts, source_folder
+from .image_presets import preprocessing
+from .order import Drawn
+from .source import Source
+from .spec import DataSpec
+
+SETTING = "data.embeddings"
+ACCEPTED = "accepted is a folder that `diptych embed --config` wrote for this recipe"
+NAME = "image_embedding"  # in a batch, float32[b, E]
+
+
+class EmbeddingCache:
+    """Embeddings by source and number of the sample, mapped from disk. Safe to share between threads, and to send to another process.
+
+    weights: fingerprint of the tower that made them. dim: E.
+    """
+
+    def __init__(self, folder: Path, *, sources: Mapping[str, Source], preprocessing: str):
+        """sources: numbered in order of their names, as orders do. preprocessing: `image_fingerprint` of the run.
+
+        Raises UserError where a sample of theirs is missing, or was embedded by another tower or out of another image.
+        """
+        self._sources = [_parts_of(folder, name, sources[name]) for name in sorted(sources)]
+        headers = [part.header for parts in self._sources for part in parts]
+        for header in headers:
+            _check_alike(folder, header, headers[0], preprocessing)
+        self.weights, self.dim = headers[0].weights, headers[0].dim
+        self._starts = [[part.header.first for part in parts] for parts in self._sources]
+        self._map()
+
+    def _map(self) -> None:
+        self._arrays = [[np.load(part.path, mmap_mode="r", allow_pickle=False) for part in parts] for parts in self._sources]
+        self._bad = [{n: why for part in parts for n, why in zip(part.header.bad, part.header.reasons)} for parts in self._sources]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_arrays", "_bad")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._map()
+
+    def read(self, drawn: Drawn) -> np.ndarray:
+        """float32[E] of one sample. Raises BadSample where its image could not be read."""
+        if (reason := self._bad[drawn.source].get(drawn.sample)) is not None:
+            raise BadSample(reason)
+        place = bisect.bisect_right(self._starts[drawn.source], drawn.sample) - 1
+        return np.array(self._arrays[drawn.source][place][drawn.sample - self._starts[drawn.source][place]])
+
+
+def open_embeddings(spec: DataSpec, sources: Mapping[str, Source]) -> EmbeddingCache | None:
+    """What `data.embeddings` names; None where there is none. UserError as `EmbeddingCache`."""
+    if spec.embeddings is None:
+        return None
+    return EmbeddingCache(Path(spec.embeddings), sources=sources, preprocessing=image_fingerprint(spec))
+
+
+def image_fingerprint(spec: DataSpec) -> str:
+    """SHA-256 of the settings that decide a training image which nothing augments."""
+    settings = dataclasses.asdict(preprocessing(spec)) | {"resize_first": spec.resize_first, "decode": identity(spec.decode)}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _parts_of(folder: Path, name: str, source: Source) -> list[Part]:
+    """The parts that hold all samples of a source, each once."""
+    parts, found = read_parts(folder, source.fingerprint), list[Part]()
+    if not parts:
+        raise UserError(
+            f"{SETTING} = {folder} holds no embeddings of the samples of {name} (no {source_folder(folder, source.fingerprint).name} "
+            f"in it); {ACCEPTED}"
+        )
+    expected = 0
+    for part in parts:
+        if part.header.first == expected < part.header.stop:
+            found.append(part)
+            expected = part.header.stop
+    if expected < len(source):
+        raise UserError(
+            f"{SETTING} = {folder} lacks sample {expected} of the {len(source)} of {name}; accepted is a folder with all parts of it, "
+            "which `diptych embed` goes on with"
+        )
+    return found
+
+
+def _check_alike(folder: Path, header: PartHeader, first: PartHeader, preprocessing: str) -> None:
+    if header.preprocessing != preprocessing:
+        raise UserError(
+            f"{SETTING} = {folder} was made from images with other settings of data (image_size, resize, interpolation, preset, "
+            f"resize_first or decode); {ACCEPTED}"
+        )
+    if (header.weights, header.dim) != (first.weights, first.dim):
+        raise UserError(
+            f"{SETTING} = {folder} was made by several towers ({first.weights[:12]} and {header.weights[:12]}); accepted are parts of one"
+        )
