@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageFilter
 
 from .spec import AugmentSpec
 
@@ -64,3 +64,8 @@ def turn_hue(image: Image.Image, turn: float) -> Image.Image:
 def to_grey(image: Image.Image) -> Image.Image:
     """Luma (ITU-R BT.601) in all three channels."""
     return image.convert("L").convert("RGB")
+
+
+def blurred(image: Image.Image, random: np.random.Generator, *, sigma: tuple[float, float]) -> Image.Image:
+    """A Gaussian blur of a standard deviation uniform in `sigma`, pixels; Pillow's, three box blurs, as SimCLR's descendants take it."""
+    return image.filter(ImageFilter.GaussianBlur(random.uniform(*sigma)))

@@ -17,8 +17,9 @@ from .picture import Picture
 from .samples import Loaded, TrainSamples
 from .short_captions import ShortCaptions
 from .sized_images import sized_row
-from .spec import DataSpec
+from .spec import DataSpec, ViewsSpec
 from .transforms import augmented, is_random
+from .views import NAME, image_after, views_of
 
 ROWS = 16  # 2.4 MB of pixels: so little that malloc hands the same pages out again, and the last thread of a batch is not waited for long
 BAD = "bad_draws"
@@ -40,18 +41,22 @@ class Chunks:
         seed: int,
         slots: np.ndarray,
         start: int,
+        views: ViewsSpec | None = None,
         short_captions: ShortCaptions | None = None,
     ):
-        """slots: places in the global batch of `batch_size` samples. start: position of the first batch.
+        """slots: places in the global batch of `batch_size` samples. start: position of the first batch. views: as the samples have it.
 
         short_captions: shortens the captions of some steps; None: of none.
         """
-        self._spec, self._order, self._samples, self._short_captions = spec, order, samples, short_captions
+        self._spec, self._order, self._samples, self._views, self._short_captions = spec, order, samples, views, short_captions
         self._batch_size, self._seed, self._slots, self._start = batch_size, seed, slots, start
         self.per_batch = -(-len(slots) // ROWS)
 
     def __call__(self, number: int) -> dict[str, Any]:
-        """{"image" or what else an image becomes: uint8[n,...], "text": int32[n,T], "bad": int32[n], "bad_draws": list of Bad, by row}."""
+        """{"image" or what else an image becomes: uint8[n,...], "text": int32[n,T], "bad": int32[n], "bad_draws": list of Bad, by row}.
+
+        With views of the images also "image_views": uint8[n,2,S,S,3].
+        """
         batch, part = divmod(number, self.per_batch)
         first = self._start + batch * self._batch_size
         slots = self._slots[part * ROWS : (part + 1) * ROWS]
@@ -62,22 +67,31 @@ class Chunks:
             before = len(found)
             loaded = self._load(position, found)
             bad[row] = len(found) - before
-            for name, value in (self._image(loaded.image, position, first) | {"text": self._text(loaded, position, first)}).items():
+            for name, value in (self._images(loaded.image, position, first) | {"text": self._text(loaded, position, first)}).items():
                 if not row:
                     rows[name] = np.empty((len(slots), *value.shape), value.dtype)
                 rows[name][row] = value
         return {**rows, "bad": bad, BAD: found}
 
-    def _image(self, image: Picture, position: int, first: int) -> dict[str, np.ndarray]:
+    def _images(self, image: Picture, position: int, first: int) -> dict[str, np.ndarray]:
         if self._spec.embeddings is not None:
             return {EMBEDDING: np.asarray(image)}
+        schedule = self._spec.size_schedule
+        size, step = self._spec.image_size, first // self._batch_size
+        size = size if schedule is None else size_at(schedule, seed=self._seed, step=step, full=size)
+        rows = self._image(image_after(image, self._spec, self._views), position, size)
+        if self._views is None:
+            return rows
+        random = generator(self._seed, position, "views")
+        return rows | {NAME: views_of(image, self._spec, random, views=self._views, size=size)}
+
+    def _image(self, image: Picture, position: int, size: int) -> dict[str, np.ndarray]:
         schedule = self._spec.size_schedule
         if schedule is None and not is_random(self._spec.augment):
             return {"image": np.asarray(image)}
         random = generator(self._seed, position, "augment")
         if schedule is None:
             return {"image": np.asarray(augmented(image, self._spec, random))}
-        size = size_at(schedule, seed=self._seed, step=first // self._batch_size, full=self._spec.image_size)
         return sized_row(image, self._spec, random, schedule=schedule, size=size)
 
     def _text(self, loaded: Loaded, position: int, first: int) -> np.ndarray:

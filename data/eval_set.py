@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import functools
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -17,12 +18,14 @@ from .captions import caption_members, caption_of, captions_of
 from .decode import image_of
 from .index import index_shards
 from .known_bad import known_bad
+from .order import generator
 from .read_in_order import readers
 from .sample import Sample
 from .samples import MIB
-from .spec import DataSpec
+from .spec import DataSpec, ViewsSpec
 from .text import text_of
 from .transforms import by_reference, evaluated
+from .views import COUNT, prepare_both, views_of
 
 LOG = logging.getLogger("diptych.data")
 T = TypeVar("T")
@@ -59,6 +62,13 @@ class EvalSet:
         size = self._spec.image_size
         return np.stack(self._parallel(self._image, samples)) if samples else np.empty((0, size, size, 3), np.uint8)
 
+    def views(self, start: int, stop: int, *, views: ViewsSpec) -> np.ndarray:
+        """uint8[n, 2, S, S, 3]: two views of each of the samples start .. stop - 1, always the same two."""
+        samples = self._numbers[start:stop].tolist()
+        size = self._spec.image_size
+        made = self._parallel(functools.partial(self._views, views=views), samples)
+        return np.stack(made) if samples else np.empty((0, COUNT, size, size, 3), np.uint8)
+
     @functools.cached_property
     def _numbers(self) -> np.ndarray:
         """int64[len]: numbers in the index of the samples that can be used."""
@@ -93,6 +103,11 @@ class EvalSet:
         image = np.asarray(evaluated(image_of(raw, self._spec.decode), self._spec))
         self._cache.put(sample, image, size=image.nbytes)
         return image
+
+    def _views(self, sample: int, *, views: ViewsSpec) -> np.ndarray:
+        spec = dataclasses.replace(self._spec, size_schedule=None)
+        image = prepare_both(image_of(self._index.read(sample), spec.decode), spec, views)
+        return views_of(image, spec, generator(0, sample, "views"), views=views, size=spec.image_size)
 
     def _member(self, raw: Sample, key: str) -> str:
         try:

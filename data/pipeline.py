@@ -21,7 +21,7 @@ from .orders import check_batch, make_order
 from .samples import TrainSamples
 from .short_captions import ShortCaptions
 from .source import Source
-from .spec import DataSpec
+from .spec import DataSpec, ViewsSpec
 from .state import check_state, data_state, mixture_segments
 from .tokenizers import Tokenizer
 from .worker import mark_flags_as_parsed, start_worker
@@ -37,6 +37,8 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
     stream, which its position alone decides; `bad` says how many were met in each row's place, and the stream's `bad` which.
 
     order: of the samples. rows: what the batches are made of.
+
+    With views, "image_views": uint8[b,2,S,S,3] are in it too.
 
     With `data.embeddings` "image_embedding": float32[b,E] stands for the image.
 
@@ -58,11 +60,13 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
         counted: np.ndarray | None = None,
         start: int = 0,
         segments: Sequence[Segment] | None = None,
+        views: ViewsSpec | None = None,
     ):
         """slots: sorted places in the global batch of `batch_size` samples that this host feeds. start: samples drawn before.
 
         counted: those of the slots whose bad draws `bad` holds, as no other host does; absent: all.
         segments: weights of the sources from positions on, as `mixture_segments` gives them; absent: the recipe's from the first sample on.
+        views: by which two views of each image are made beside it; absent: none are.
         """
         self.order = make_order(spec, sources=sources, segments=segments or mixture_segments(spec, {}), seed=seed)
         check_batch(self.order, batch_size=batch_size, start=start)
@@ -74,7 +78,12 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
             sources = through_cache(sources, cache)
             self._prefetcher = fetch_ahead(cache, sources, order=self.order, slots=slots, batch_size=batch_size, start=start)
         samples = TrainSamples(
-            spec, sources=sources, tokenizer=tokenizer, context_length=context_length, embeddings=open_embeddings(spec, sources)
+            spec,
+            sources=sources,
+            tokenizer=tokenizer,
+            context_length=context_length,
+            views=views,
+            embeddings=open_embeddings(spec, sources),
         )
         self.rows = Chunks(
             spec,
@@ -84,6 +93,7 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
             seed=seed,
             slots=self._slots,
             start=start,
+            views=views,
             short_captions=None if spec.text_schedule is None else ShortCaptions(spec.text_schedule, tokenizer),
         )
         self._buffers = Buffers()

@@ -16,9 +16,9 @@ from .order import Drawn
 from .picture import Picture, memory_of
 from .sample import Sample
 from .source import Source
-from .spec import DataSpec
+from .spec import DataSpec, ViewsSpec
 from .tokenizers import Tokenizer
-from .transforms import needed_side, prepare
+from .views import prepare_both, side_needed
 
 MIB = 1 << 20
 OBJECT_BYTES = 500
@@ -26,7 +26,7 @@ OBJECT_BYTES = 500
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Loaded:
-    """image: RGB, as `prepare` leaves it; with `data.embeddings` float32[E], which stands for it.
+    """image: RGB, as `prepare_both` leaves it; with `data.embeddings` float32[E], which stands for it.
 
     text: int32[T], or with captions that are drawn what they are drawn from.
     """
@@ -54,13 +54,14 @@ class TrainSamples:
         sources: Mapping[str, Source],
         tokenizer: Tokenizer,
         context_length: int,
+        views: ViewsSpec | None = None,
         embeddings: EmbeddingCache | None = None,
     ):
-        """sources: numbered in order of their names, as orders do.
+        """sources: numbered in order of their names, as orders do. views: that will be made of the images; None: none.
 
         embeddings: what stands for the images, which are then not decoded; None: nothing does.
         """
-        self._spec, self._needed_side, self._embeddings = spec, needed_side(spec), embeddings
+        self._spec, self._views, self._needed_side, self._embeddings = spec, views, side_needed(spec, views), embeddings
         self._sources = [sources[name] for name in sorted(sources)]
         self._tokenizer, self._context_length = tokenizer, context_length
         self._draws_captions = is_random(spec.caption)
@@ -78,7 +79,7 @@ class TrainSamples:
     def _image(self, raw: Sample, drawn: Drawn) -> Picture:
         if self._embeddings is not None:
             return self._embeddings.read(drawn)
-        return prepare(picture_of(raw, self._spec.decode, needed=self._needed_side), self._spec)
+        return prepare_both(picture_of(raw, self._spec.decode, needed=self._needed_side), self._spec, self._views)
 
     def _load(self, drawn: Drawn) -> Loaded | Rejected:
         raw = self._sources[drawn.source].read(drawn.sample)

@@ -55,6 +55,7 @@ class AugmentSpec:
     colour_jitter: strengths of brightness, contrast, saturation and hue, as torchvision's ColorJitter; applied with `colour_jitter_p`.
     grey: probability of a grey image.
     randaugment: (number of operations, magnitude of 0..30) of RandAugment (Cubuk et al., 2020); absent: none.
+    blur: probability of a Gaussian blur. blur_sigma: its standard deviation in pixels, drawn uniformly.
     """
 
     crop_scale: tuple[float, float] = (1.0, 1.0)
@@ -64,6 +65,23 @@ class AugmentSpec:
     colour_jitter_p: float = 0.8
     grey: float = 0.0
     randaugment: tuple[int, int] | None = None
+    blur: float = 0.0
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ViewsSpec(AugmentSpec):
+    """What is done to an image at random for each of the two views that a self-supervised term compares: as in `AugmentSpec`.
+
+    The defaults are SLIP's (Mu et al., 2021, appendix A), which are SimCLR's (Chen et al., 2020, appendix A) at half the colour strength.
+    """
+
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: float = 0.5
+    colour_jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
+    grey: float = 0.2
+    blur: float = 0.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -152,6 +170,7 @@ class DataSpec:
     text_key: member of the sample with the caption: `txt`, or `json:KEY`.
     text_lengths: lengths to which a batch's captions may be cut when all of them are shorter. Exact for causal text alone. Empty: never.
     max_bad_fraction: share of bad samples above which the run fails, judged after 1,000 draws of the whole job.
+    views: what the two extra views of an image are made by, where the objective has a term that compares them; else none are made.
     embeddings: folder of embeddings of the training images by the frozen image tower, which `diptych embed` wrote; they are read instead of
         the images, and the tower is not run. Absent: none.
     threads: decoding threads of a process. workers: processes of a host that decode; 0: threads of the main process alone.
@@ -186,4 +205,5 @@ class DataSpec:
     tokenizer: TokenizerSpec = TokenizerSpec()
     caption: CaptionSpec = CaptionSpec()
     augment: AugmentSpec = AugmentSpec()
+    views: ViewsSpec = ViewsSpec()
     decode: DecodeSpec = DecodeSpec()

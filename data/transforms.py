@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from .augment import colour_jitter, random_box, to_grey
+from .augment import blurred, colour_jitter, random_box, to_grey
 from .image_presets import preprocessing
 from .image_sizes import largest_side
 from .picture import Picture, crop, mirror, size_of, to_image
@@ -78,9 +78,15 @@ def prepare(image: Picture, spec: DataSpec) -> Picture:
     if spec.size_schedule is None:
         return evaluated(image, spec)
     if spec.size_schedule.sizes:
-        largest = preprocessing(dataclasses.replace(spec, image_size=largest_side(spec.size_schedule, full=spec.image_size)))
-        check_target(image, _before_the_crop(image, largest.resize_size, largest.resize))
+        check_evaluable(image, spec)
     return image
+
+
+def check_evaluable(image: Picture, spec: DataSpec) -> None:
+    """Raises BadSample for an image of which `evaluated` could not be made, at the largest size of the schedule."""
+    size = spec.image_size if spec.size_schedule is None else largest_side(spec.size_schedule, full=spec.image_size)
+    largest = preprocessing(dataclasses.replace(spec, image_size=size))
+    check_target(image, _before_the_crop(image, largest.resize_size, largest.resize))
 
 
 def crops(augment: AugmentSpec) -> bool:
@@ -94,6 +100,7 @@ def is_random(augment: AugmentSpec) -> bool:
         crops(augment)
         or augment.flip > 0
         or augment.grey > 0
+        or augment.blur > 0
         or augment.randaugment is not None
         or (any(augment.colour_jitter) and augment.colour_jitter_p > 0)
     )
@@ -102,7 +109,7 @@ def is_random(augment: AugmentSpec) -> bool:
 def augmented(image: Picture, spec: DataSpec, random: np.random.Generator) -> Picture:
     """The random part of the training transform, of an image that went through `prepare`.
 
-    In order: crop and resize, flip, RandAugment, colour jitter, grey.
+    In order: crop and resize, flip, RandAugment, colour jitter, grey, blur.
     """
     if crops(spec.augment):
         # crop() first: `box=` would let the filter read pixels outside the crop
@@ -117,7 +124,7 @@ def augmented(image: Picture, spec: DataSpec, random: np.random.Generator) -> Pi
 
 
 def recoloured(image: Picture, augment: AugmentSpec, random: np.random.Generator) -> Picture:
-    """What of the random part keeps the size: flip, RandAugment, colour jitter, grey."""
+    """What of the random part keeps the size: flip, RandAugment, colour jitter, grey, blur."""
     if augment.flip and random.random() < augment.flip:
         image = mirror(image)
     if augment.randaugment is not None:
@@ -127,6 +134,8 @@ def recoloured(image: Picture, augment: AugmentSpec, random: np.random.Generator
         image = colour_jitter(to_image(image), random, strengths=augment.colour_jitter)
     if augment.grey and random.random() < augment.grey:
         image = to_grey(to_image(image))
+    if augment.blur and random.random() < augment.blur:
+        image = blurred(to_image(image), random, sigma=augment.blur_sigma)
     return image
 
 

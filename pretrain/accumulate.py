@@ -69,7 +69,7 @@ def _by_microbatch(learner: Learner, trained: Any, frozen: Any, batch: Batch, st
     whole = {name: objective.terms[name].weight(batch, axes=axes, random=draws(batch)) for name in others}
 
     def outputs(part: Batch) -> dict[str, jax.Array]:
-        return merged(trained).model(part, needs=read, axes=axes, random=draws(part))
+        return merged(trained).outputs(part, needs=read, axes=axes, random=draws(part))
 
     def pairwise_loss(trained: Any, outputs: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, TermOutput]]:
         found = merged(trained).objective.found(pairwise, outputs, batch, axes=axes, random=draws(batch))
@@ -84,7 +84,7 @@ def _by_microbatch(learner: Learner, trained: Any, frozen: Any, batch: Batch, st
 
         def forward(trained: Any) -> tuple[Any, dict[str, TermOutput]]:
             module, random = merged(trained), draws(part)
-            outputs = module.model(part, needs=objective.needs, axes=axes, random=random)
+            outputs = module.outputs(part, needs=objective.needs, axes=axes, random=random)
             found = module.objective.found(others, outputs, part, axes=axes, random=random)
             shared = {name: TermOutput(loss=shares[name] * output.loss, metrics={}) for name, output in found.items()}
             return ({name: outputs[name] for name in read}, objective.weighted(shared)), found

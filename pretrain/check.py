@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import UserError
 from ..sharding.presets import is_open
 from .check_data import check_data
+from .check_distillation import check_distillation
 from .check_embeddings import check_embeddings
 from .check_images import check_images
 from .check_numbers import check_numbers
@@ -16,6 +17,7 @@ from .check_padding import check_padding
 from .check_parts import check_eval, check_objective, check_text_lengths
 from .check_schedules import check_schedules
 from .check_train import check_train
+from .check_views import check_views
 from .spec import Recipe
 
 CHOICES = {
@@ -31,6 +33,7 @@ CHOICES = {
     "model.text.init": ("clip", "big_vision"),
     "objective.scale": ("learnt", "fixed"),
     "objective.form": ("auto", "gather", "chunked", "ring"),
+    "objective.distillation.distance": ("mse", "cosine"),
     "data.order": ("auto", "exact", "block"),
     "data.resize": ("shortest", "squash"),
     "data.interpolation": ("bicubic", "bilinear"),
@@ -58,6 +61,8 @@ def check(recipe: Recipe) -> None:
     check_embeddings(recipe)
     check_text_lengths(recipe)
     check_objective(recipe)
+    check_views(recipe)
+    check_distillation(recipe)
     check_train(recipe)
     check_eval(recipe)
 

@@ -21,7 +21,8 @@ HIGHEST = (10, 30)  # operations and magnitude of RandAugment
 def check_images(recipe: Recipe) -> None:
     """Raises UserError for the first setting of `data` about images that cannot be trained with."""
     data = recipe.data
-    _check_augment(data.augment)
+    _check_augment(data.augment, "data.augment")
+    _check_augment(data.views, "data.views")
     for setting, name in (("data.decode.backend", data.decode.backend), ("data.decode.resizer", data.decode.resizer)):
         check_installed(name, setting=setting)
     if not 0 < data.decode.max_pixels <= PILLOWS_LIMIT:
@@ -56,28 +57,31 @@ def _check_sides(data: DataSpec) -> None:
             raise UserError(f"{setting} = {side} is out of range; accepted is 1 to {LARGEST_SIDE * side // whole}")
 
 
-def _check_augment(augment: AugmentSpec) -> None:
+def _check_augment(augment: AugmentSpec, path: str) -> None:
     low, high = augment.crop_scale
     if not 0 < low <= high <= 1:
-        raise UserError(f"data.augment.crop_scale = {(low, high)} is out of range; accepted are two rising numbers above 0, up to 1")
+        raise UserError(f"{path}.crop_scale = {(low, high)} is out of range; accepted are two rising numbers above 0, up to 1")
     low, high = augment.crop_ratio
     if not 0 < low <= high < float("inf"):
-        raise UserError(f"data.augment.crop_ratio = {(low, high)} is out of range; accepted are two rising numbers above 0")
+        raise UserError(f"{path}.crop_ratio = {(low, high)} is out of range; accepted are two rising numbers above 0")
     if augment.crop_ratio != (1.0, 1.0) and not crops(augment):
         raise UserError(
-            f"data.augment.crop_ratio = {augment.crop_ratio} is of a random crop, which data.augment.crop_scale = {augment.crop_scale} "
+            f"{path}.crop_ratio = {augment.crop_ratio} is of a random crop, which {path}.crop_scale = {augment.crop_scale} "
             "does not make; accepted is (1.0, 1.0), or a crop_scale below 1"
         )
     jitter = augment.colour_jitter
     if not all(0 <= strength < float("inf") for strength in jitter) or jitter[3] > 0.5:
-        raise UserError(f"data.augment.colour_jitter = {jitter} is out of range; accepted are four numbers from 0, the last up to 0.5")
+        raise UserError(f"{path}.colour_jitter = {jitter} is out of range; accepted are four numbers from 0, the last up to 0.5")
     if augment.randaugment is not None:
         operations, magnitude = augment.randaugment
         if not (1 <= operations <= HIGHEST[0] and 0 <= magnitude <= HIGHEST[1]):
             raise UserError(
-                f"data.augment.randaugment = {augment.randaugment} is out of range; "
+                f"{path}.randaugment = {augment.randaugment} is out of range; "
                 f"accepted are 1 to {HIGHEST[0]} operations and a magnitude of 0 to {HIGHEST[1]}"
             )
+    low, high = augment.blur_sigma
+    if not 0 <= low <= high < float("inf"):
+        raise UserError(f"{path}.blur_sigma = {(low, high)} is out of range; accepted are two rising numbers from 0")
 
 
 def _check_schedule(schedule: SizeScheduleSpec, *, patch_size: int) -> None:

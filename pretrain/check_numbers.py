@@ -12,7 +12,10 @@ from .spec import Recipe
 
 LARGEST = 2**31 - 1  # steps and places are counted in 32 bits on the devices
 LARGEST_SEED = 2**32 - 1  # jax keeps 32 bits of a seed: a larger one would be another one's twin
-JUDGED_ELSEWHERE = ("mesh.", "data.text_lengths[", "data.decode.max_pixels", "data.augment.randaugment[", "data.size_schedule.")
+JUDGED_ELSEWHERE = (
+    *("mesh.", "data.text_lengths[", "data.decode.max_pixels", "data.size_schedule."),
+    *("data.augment.randaugment[", "data.views.randaugment["),
+)
 FROM_ZERO = (
     *("seed", "model.text.eos_id", "model.text.pad_id", "data.workers", "data.cache_mb"),
     *("optimizer.warmup_steps", "optimizer.cooldown_steps", "train.scan_unroll", "eval.every"),
@@ -28,6 +31,8 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "objective.max_scale": (ABOVE_ZERO, math.inf),
     "objective.label_smoothing": (0, 1),
     "objective.matryoshka.weights[": (0, math.inf),
+    "objective.self_supervised.temperature": (ABOVE_ZERO, math.inf),
+    "objective.distillation.temperature": (ABOVE_ZERO, math.inf),
     "objective.cyclip.": (0, math.inf),
     "objective.m2mix.alpha": (ABOVE_ZERO, math.inf),
     "data.mixture.": (0, math.inf),
@@ -37,6 +42,13 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "data.augment.flip": (0, 1),
     "data.augment.colour_jitter_p": (0, 1),
     "data.augment.grey": (0, 1),
+    "data.augment.blur_sigma[": (0, math.inf),
+    "data.augment.blur": (0, 1),
+    "data.views.flip": (0, 1),
+    "data.views.colour_jitter_p": (0, 1),
+    "data.views.grey": (0, 1),
+    "data.views.blur_sigma[": (0, math.inf),
+    "data.views.blur": (0, 1),
     "optimizer.peak_lr": (ABOVE_ZERO, math.inf),
     "optimizer.eps": (ABOVE_ZERO, math.inf),
     "optimizer.grad_clip": (ABOVE_ZERO, math.inf),

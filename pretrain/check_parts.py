@@ -9,7 +9,10 @@ from .check_captioning import check_captioning
 from .check_mixing import check_mixing
 from .spec import EvalTaskSpec, Recipe
 
-TERMS = ("captioning", "cyclip", "m2mix", "mochi", "sigmoid", "softmax", "unicl")
+TERMS = (
+    *("captioning", "cyclip", "distillation_embedding", "distillation_logits", "distillation_similarity"),
+    *("m2mix", "mochi", "self_supervised", "sigmoid", "softmax", "unicl"),
+)
 METRICS = {  # of each kind of evaluation, without those that say what chance would give
     "loss": ("loss",),
     "retrieval": tuple(f"{way}_{what}" for way in ("i2t", "t2i") for what in ("r1", "r5", "r10", "median_rank")),

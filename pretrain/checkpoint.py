@@ -20,6 +20,7 @@ from .learner import Learner
 from .run_folder import CHECKPOINTS, saved_steps
 from .spec import CheckpointSpec
 from .state import TrainState
+from .teacher import joined, of_teacher, without_teacher
 
 
 def targets(shapes: Any, layouts: Any, mesh: AnyMesh) -> Any:
@@ -32,6 +33,9 @@ class SavedCheckpoints:
 
     A checkpoint holds `params`, `optimizer` (with the step and what was skipped), `ema` where the run keeps an average, and as one JSON
     beside them the data's state, the recipe, its hash and the versions. All processes make every call, in the same order.
+
+    A teacher's parameters never change, and are in the folder that the recipe names: no checkpoint holds them, and what is restored lacks
+    them until `with_teacher`.
     """
 
     def __init__(self, workdir: Path):
@@ -64,16 +68,15 @@ class SavedCheckpoints:
         check_items(saved, items, step=step)
         loaded = self._checkpointer.load_checkpointables(step, items)
         optimizer = loaded["optimizer"]
-        return TrainState(
-            step=optimizer["step"], params=loaded["params"], opt=optimizer["opt"], skips=optimizer["skips"], ema=loaded.get("ema")
-        )
+        ema = None if shapes.ema is None else joined(loaded["ema"], of_teacher(shapes.ema))
+        return TrainState(step=optimizer["step"], params=loaded["params"], opt=optimizer["opt"], skips=optimizer["skips"], ema=ema)
 
     def restore_params(self, step: int, learner: Learner, mesh: AnyMesh) -> Any:
         """The parameters that the recipe evaluates: themselves, or their average."""
         params = targets(learner.shapes, learner.layouts, mesh)
-        items = {"params": params}
+        items = {"params": without_teacher(params)}
         if evaluated(learner.recipe) == AVERAGED:
-            items["ema"] = kept(params, learner.trained)
+            items["ema"] = without_teacher(kept(params, learner.trained))
         saved = self._checkpointer.checkpointables_metadata(step).metadata
         if "ema" in items and "ema" not in saved:
             raise UserError(f"eval.params = ema, and checkpoint {step} has no average of the parameters; accepted is raw")
@@ -107,8 +110,8 @@ class Checkpoints(SavedCheckpoints):
 
 def items_of(state: TrainState) -> dict[str, Any]:
     """The parts of a checkpoint, by name."""
-    items = {"params": state.params, "optimizer": {"step": state.step, "opt": state.opt, "skips": state.skips}}
-    return items if state.ema is None else {**items, "ema": state.ema}
+    items = {"params": without_teacher(state.params), "optimizer": {"step": state.step, "opt": state.opt, "skips": state.skips}}
+    return items if state.ema is None else {**items, "ema": without_teacher(state.ema)}
 
 
 def check_items(saved: Mapping[str, Any], items: Mapping[str, Any], *, step: int) -> None:

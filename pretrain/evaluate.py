@@ -32,6 +32,9 @@ from .run_folder import read_recipe
 from .run_tokenizer import find_tokenizer
 from .spec import EvalTaskSpec, Recipe
 from .table import print_table
+from .teacher import with_teacher
+from .teacher_files import untaught
+from .views import wanted_views
 from .writers import append_metrics
 
 FOLDER = "eval"
@@ -134,7 +137,8 @@ def make_evaluator(name: str, spec: EvalTaskSpec, recipe: Recipe, tokenizer: Tok
         raise UserError(f"eval.tasks.{name}.kind = {spec.kind!r} is unknown; accepted are {', '.join(EVALUATORS)}")
     tokenize = functools.partial(tokenizer, context_length=recipe.model.text.context_length)
     samples = EvalSet(spec.data, spec=recipe.data, setting=f"eval.tasks.{name}.data")
-    return EVALUATORS[spec.kind](Task(name=name, spec=spec, samples=samples, tokenize=tokenize, image_size=recipe.data.image_size))
+    size, views = recipe.data.image_size, wanted_views(recipe)
+    return EVALUATORS[spec.kind](Task(name=name, spec=spec, samples=samples, tokenize=tokenize, image_size=size, views=views))
 
 
 def evaluation_mesh(recipe: Recipe, device_count: int) -> MeshSpec:
@@ -152,6 +156,8 @@ def evaluate_run(workdir: Path, *, step: int | None = None) -> dict[str, float]:
     What was not known yet is added to the run's `eval/` and `metrics.jsonl`.
     """
     recipe, job = read_recipe(workdir), Job()
+    if not any(task.kind == "loss" for task in recipe.eval.tasks.values()):
+        recipe = untaught(recipe)
     mesh = make_mesh(evaluation_mesh(recipe, jax.device_count()))
     learner, tokenizer = make_learner(recipe, mesh), find_tokenizer(workdir, recipe.data.tokenizer)
     evaluation = make_evaluation(learner, tokenizer, workdir=workdir, job=job)
@@ -160,7 +166,7 @@ def evaluate_run(workdir: Path, *, step: int | None = None) -> dict[str, float]:
         check_same_tokenizer(workdir, tokenizer, step=chosen)
         metrics = evaluation.known(chosen)
         if metrics is None:
-            metrics = evaluation(restore_params(workdir, learner, step=chosen)[1])
+            metrics = evaluation(with_teacher(learner, restore_params(workdir, learner, step=chosen)[1]))
             if jax.process_index() == 0:
                 append_metrics(workdir, chosen, metrics)
             evaluation.remember(chosen, metrics)

@@ -10,16 +10,23 @@ from ..errors import UserError
 from ..sharding.layouts import named_leaves, path_name
 from .optimizers.names import check_pattern, matches
 
+ALWAYS = (r"teacher\..*",)  # patterns of what no recipe trains
+
+
+def is_frozen(name: str, freeze: tuple[str, ...]) -> bool:
+    """Whether the parameter of this dotted name is a teacher's, or one of those that `optimizer.freeze` says."""
+    return matches(name, (*freeze, *ALWAYS))
+
 
 def trained(params: Any, freeze: tuple[str, ...]) -> Any:
-    """A tree of bool: the parameters that no pattern of `optimizer.freeze` matches, by the whole of their dotted names.
+    """A tree of bool: the parameters that no pattern of `optimizer.freeze` matches, by the whole of their dotted names, no teacher's.
 
     Raises UserError for a pattern that matches none, and where nothing is left to train.
     """
     names = list(named_leaves(params))
     for pattern in freeze:
         check_pattern(pattern, names, setting="optimizer.freeze")
-    frozen = {name for name in names if matches(name, freeze)}
+    frozen = {name for name in names if is_frozen(name, freeze)}
     if len(frozen) == len(names):
         raise UserError(f"optimizer.freeze = {freeze} leaves nothing to train; accepted are patterns that leave a parameter")
     return jax.tree.map_with_path(lambda path, _: path_name(path) not in frozen, params)

@@ -17,10 +17,13 @@ from .frozen import trained
 from .models.blocks import Compute
 from .models.dual_encoder import DualEncoder, build_model
 from .models.parameters import bounds_of
+from .models.teacher import PREFIX, Teacher
 from .objectives.objective import Objective
 from .objectives.term import TermOutput
-from .randomness import step_randomness
-from .spec import Recipe
+from .randomness import Randomness, step_randomness
+from .spec import ModelSpec, Recipe
+from .teacher import joined, of_teacher
+from .teacher_files import teacher_of
 
 P = jax.P
 DENSE = Axes()
@@ -28,11 +31,19 @@ Batch = Mapping[str, jax.Array]
 
 
 class LearnerModule(nnx.Module):
-    """What has parameters: the model and the objective's terms."""
+    """What has parameters: the model, the objective's terms, and the teacher of a term that learns from one."""
 
-    def __init__(self, recipe: Recipe, *, compute: Compute, rngs: nnx.Rngs):
-        self.model = build_model(recipe.model, image_size=recipe.data.image_size, compute=compute, rngs=rngs)
+    def __init__(self, recipe: Recipe, *, teacher: ModelSpec | None, compute: Compute, rngs: nnx.Rngs):
+        size = recipe.data.image_size
+        self.model = build_model(recipe.model, image_size=size, compute=compute, rngs=rngs)
         self.objective = Objective(recipe.objective, model=recipe.model, rngs=rngs)
+        self.teacher = None if teacher is None else Teacher(teacher, image_size=size, compute=compute, rngs=rngs)
+
+    def outputs(self, batch: Batch, *, needs: frozenset[str], axes: Axes, random: Randomness | None) -> dict[str, jax.Array]:
+        """The named outputs of the model, and of the teacher, that are needed. random: None in an evaluation."""
+        taught = frozenset(need for need in needs if need.startswith(PREFIX))
+        outputs = self.model(batch, needs=needs - taught, axes=axes, random=random)
+        return outputs if self.teacher is None else outputs | self.teacher(batch, needs=taught, axes=axes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +51,8 @@ class Learner:
     """A recipe's model and objective as pure functions of a tree of arrays, on one mesh.
 
     graph: the structure. shapes: the parameters as ShapeDtypeStruct. layouts: the tree of `P`. bounds: dotted name -> (lowest, highest) of
-    the parameters that the training step clamps. trained: a tree of bool, false where `optimizer.freeze` says so.
+    the parameters that the training step clamps. trained: a tree of bool, false where `optimizer.freeze` says so, and for the teacher's.
+    teacher: what it is, where a term learns from one.
     """
 
     graph: nnx.GraphDef
@@ -51,10 +63,16 @@ class Learner:
     recipe: Recipe
     compute: Compute
     mesh: AnyMesh
+    teacher: ModelSpec | None = None
 
     def init(self) -> Any:
-        """Fresh parameters from the recipe's seed, the same on every mesh up to rounding; to be called under jit, layouts as output."""
-        return nnx.as_pure(nnx.state(LearnerModule(self.recipe, compute=self.compute, rngs=nnx.Rngs(self.recipe.seed))))
+        """Fresh parameters from the recipe's seed, the same on every mesh up to rounding; to be called under jit, layouts as output.
+
+        A teacher's are zeros: `load_teacher` has them.
+        """
+        module = LearnerModule(self.recipe, teacher=self.teacher, compute=self.compute, rngs=nnx.Rngs(self.recipe.seed))
+        params = nnx.as_pure(nnx.state(module))
+        return joined(params, jax.tree.map(jnp.zeros_like, of_teacher(params)))
 
     def dense_loss(
         self, params: Any, batch: Batch, step: jax.Array | None = None, *, axes: Axes = DENSE
@@ -66,7 +84,7 @@ class Learner:
         learner = nnx.merge(self.graph, axes.vary(params))
         random = None if step is None else step_randomness(self.recipe.seed, step, batch["slot"])
         with self.compute.full_products():
-            outputs = learner.model(batch, needs=learner.objective.needs, axes=axes, random=random)
+            outputs = learner.outputs(batch, needs=learner.objective.needs, axes=axes, random=random)
             output: TermOutput = learner.objective(outputs, batch, axes=axes, random=random)
         return output.loss, output.metrics
 
@@ -98,10 +116,12 @@ class Learner:
 def make_learner(recipe: Recipe, mesh: AnyMesh) -> Learner:
     """Builds structure, shapes and layouts without any array; raises UserError where the mesh does not divide a parameter.
 
-    So it does where the objective's settings contradict each other.
+    So it does where the objective's settings contradict each other, and where the teacher that a term learns from, of whose folder it reads
+    the config, does not go with the recipe.
     """
     compute = Compute(dtype=jnp.dtype(recipe.train.dtype), remat=recipe.train.remat, scan_unroll=recipe.train.scan_unroll)
-    module = nnx.eval_shape(lambda: LearnerModule(recipe, compute=compute, rngs=nnx.Rngs(0)))
+    teacher = teacher_of(recipe, tensor=mesh.shape["tensor"])
+    module = nnx.eval_shape(lambda: LearnerModule(recipe, teacher=teacher, compute=compute, rngs=nnx.Rngs(0)))
     fit_layouts(module, mesh.shape)
     graph, state = nnx.split(module)
     shapes, layouts = nnx.as_pure(state), on_mesh(layouts_of(state), mesh)
@@ -115,4 +135,5 @@ def make_learner(recipe: Recipe, mesh: AnyMesh) -> Learner:
         recipe=recipe,
         compute=compute,
         mesh=mesh,
+        teacher=teacher,
     )

@@ -14,6 +14,7 @@ from ..sharding.layouts import batch_layout
 from .checkpoint import targets
 from .learner import make_learner
 from .optimizer import make_optimizer
+from .randomness import step_randomness
 from .spec import Recipe
 from .state import state_layouts, state_shapes
 from .step import batch_shapes, jit_step
@@ -47,7 +48,8 @@ def trace_towers(recipe: Recipe, mesh: AnyMesh) -> jax.stages.Traced:
     def local(params: Any, batch: Any) -> jax.Array:
         axes = mesh_axes(mesh)
         module = nnx.merge(learner.graph, axes.vary(params))
-        outputs = module.model(batch, needs=module.objective.needs, axes=axes, random=None)
+        random = step_randomness(recipe.seed, jnp.int32(0), batch["slot"])  # towers may read less in training
+        outputs = module.outputs(batch, needs=module.objective.needs, axes=axes, random=random)
         return axes.sum(sum((leaf.astype(jnp.float32).mean() for leaf in jax.tree.leaves(outputs)), jnp.float32(0)))
 
     def total(params: Any, batch: Any) -> jax.Array:

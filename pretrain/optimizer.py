@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from ..sharding.layouts import path_name
-from .frozen import join, kept
+from .frozen import is_frozen, join, kept
 from .optimizers.adafactor import adafactor
 from .optimizers.clipping import clip_adaptively
 from .optimizers.groups import add_decay, check_groups, decayed, scale_rates
@@ -65,7 +65,7 @@ def of_trained(optimizer: optax.GradientTransformation, freeze: tuple[str, ...])
     """`optimizer` of what is trained: nothing frozen has a state, weighs in the gradient's norm, or moves."""
 
     def trained(tree: Any) -> Any:
-        return kept(tree, jax.tree.map_with_path(lambda path, _: not matches(path_name(path), freeze), tree))
+        return kept(tree, jax.tree.map_with_path(lambda path, _: not is_frozen(path_name(path), freeze), tree))
 
     def update(gradients: Any, state: Any, params: Any) -> tuple[Any, Any]:
         updates, state = optimizer.update(trained(gradients), state, trained(params))

@@ -6,6 +6,7 @@ import dataclasses
 import zlib
 
 import jax
+import jax.numpy as jnp
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +23,10 @@ class Randomness:
     def of_rows(self, purpose: str) -> jax.Array:
         """A key for each of this device's rows, [b]."""
         return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(self.of_step(purpose), self.slots)
+
+    def of_parts(self, purpose: str, count: int) -> Randomness:
+        """The draws of `count` parts of each row, those of a row one after the other, [b x count]; none is shared with the row."""
+        return Randomness(key=self.of_step(purpose), slots=(count * self.slots[:, None] + jnp.arange(count)).reshape(-1))
 
 
 def step_randomness(seed: int, step: jax.Array, slots: jax.Array) -> Randomness:

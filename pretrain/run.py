@@ -37,6 +37,10 @@ from .run_tokenizer import find_tokenizer
 from .same_run import check_identity, check_order
 from .spec import Recipe
 from .state import TrainState, initial_state, state_layouts, state_shapes
+from .teacher import with_teacher
+from .teacher_files import check_teacher
+from .teacher_run import check_same_teacher
+from .views import wanted_views
 from .writers import check_writers
 
 LOG = logging.getLogger("diptych")
@@ -81,6 +85,7 @@ class Run:
             counted=counted_slots(self.mesh, self.recipe.train.batch_size),
             start=start,
             segments=segments,
+            views=wanted_views(self.recipe),
         )
 
     def text_lengths(self) -> TextLengths | None:
@@ -113,6 +118,7 @@ def prepare(recipe: Recipe, workdir: Path, *, job: Job, force_data: bool = False
     mesh = make_mesh(here.mesh)
     tokenizer = find_tokenizer(workdir, recipe.data.tokenizer)
     check_tokenizer(recipe, vocab_size=tokenizer.vocab_size, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
+    check_same_teacher(workdir, recipe)
     check_writers(recipe.log)
     sources = open_alike(recipe.data, job=job)
     check_order(workdir, recipe, samples=sum(map(len, sources.values())), force_data=force_data)
@@ -120,6 +126,7 @@ def prepare(recipe: Recipe, workdir: Path, *, job: Job, force_data: bool = False
     check_batch(order, batch_size=recipe.train.batch_size, start=0)
     learner = make_learner(here, mesh)
     check_cache(recipe, learner, sources)
+    check_teacher(recipe, tokenizer, shapes=learner.shapes)
     return Run(
         recipe=recipe,
         workdir=workdir,
@@ -144,11 +151,16 @@ def begin(run: Run, checkpoints: Checkpoints, *, force_data: bool = False) -> St
         given = init_weights(run.recipe, run.learner, run.tokenizer)
         fresh = jax.jit(lambda given: initial_state(run.learner, run.optimizer, given), out_shardings=places(layouts, run.mesh))
         state = fresh(given)
-        return Start(state=state, samples=0, bad=None, segments=mixture_segments(run.recipe.data, {}))
+        return Start(state=taught(run, state), samples=0, bad=None, segments=mixture_segments(run.recipe.data, {}))
     if latest > run.recipe.train.steps:
         raise UserError(f"train.steps = {run.recipe.train.steps} is behind the checkpoint at step {latest}; accepted is at least that")
     saved = checkpoints.data(latest)
     check_state(saved, run.data_state(saved["samples"]), force=force_data)
     state = checkpoints.restore(latest, shapes=state_shapes(run.learner, run.optimizer), layouts=layouts, mesh=run.mesh)
     LOG.info("resuming from step %d on mesh %s", latest, dict(run.mesh.shape))
-    return Start(state=state, samples=saved["samples"], bad=saved["bad"], segments=mixture_segments(run.recipe.data, saved))
+    return Start(state=taught(run, state), samples=saved["samples"], bad=saved["bad"], segments=mixture_segments(run.recipe.data, saved))
+
+
+def taught(run: Run, state: TrainState) -> TrainState:
+    """The state with the teacher that a term learns from, which no checkpoint holds."""
+    return dataclasses.replace(state, params=with_teacher(run.learner, state.params))

@@ -54,10 +54,38 @@ class CaptioningSpec:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SelfSupervisedSpec:
+    """Two views of an image find each other; `data.views` says how they are made.
+
+    temperature: what cosines are divided by. projector: widths of the layers between the tower's pooled vector and what is compared.
+    """
+
+    temperature: float = 0.1
+    projector: tuple[int, ...] = (4096, 4096, 256)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DistillationSpec:
+    """What the terms `distillation_embedding`, `distillation_similarity` and `distillation_logits` learn from a frozen teacher.
+
+    teacher: a folder that `diptych export` wrote, whose tokenizer, context length and image size are the recipe's. teacher_dim: numbers
+        of its embedding; absent: as many as `model.embed_dim`.
+    distance: of embeddings: `mse` (the mean square over entries) or `cosine` (1 - cosine).
+    temperature: of similarities: what the cosines of both are divided by.
+    """
+
+    teacher: str | None = runtime(None)
+    teacher_dim: int | None = None
+    distance: str = "mse"
+    temperature: float = 0.07
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ObjectiveSpec:
     """Weighted terms. The total loss is the weighted sum.
 
-    terms: name of a registered term -> weight: `softmax`, `sigmoid`, `unicl`, `captioning`, `mochi`, `m2mix`, `cyclip`.
+    terms: name of a registered term -> weight: `softmax`, `sigmoid`, `unicl`, `captioning`, `mochi`, `m2mix`, `cyclip`, `self_supervised`,
+        `distillation_embedding`, `distillation_similarity`, `distillation_logits`.
     init_scale, max_scale: the logit scale (inverse temperature) at the start, and its upper bound after each step (absent: none).
     scale: `learnt` (within 1 and max_scale), or `fixed` at init_scale.
     init_bias: the sigmoid term's logit bias at the start.
@@ -80,3 +108,5 @@ class ObjectiveSpec:
     mochi: MochiSpec = MochiSpec()
     m2mix: M2MixSpec = M2MixSpec()
     captioning: CaptioningSpec = CaptioningSpec()
+    self_supervised: SelfSupervisedSpec = SelfSupervisedSpec()
+    distillation: DistillationSpec = DistillationSpec()

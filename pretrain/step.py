@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ..data.views import COUNT, NAME
 from ..sharding.axes import AnyMesh
 from ..sharding.compiler_options import compiler_options
 from ..sharding.layouts import batch_layout, named_leaves, path_name
@@ -22,6 +23,8 @@ from .skip import judge, where
 from .spec import Recipe
 from .state import TrainState
 from .step_shape import StepShape
+from .teacher import without_teacher
+from .views import wanted_views
 
 WHOLE = StepShape()
 Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
@@ -34,8 +37,8 @@ def make_step(learner: Learner, optimizer: optax.GradientTransformation) -> Step
     overflows would else make every parameter nan by way of the clip, and the next checkpoint with it.
 
     metrics: loss and what the terms measure, learning_rate (that of this step's update), grad_norm (of what is trained, before clipping),
-    param_norm (before the update), skipped (steps, with this one) and skipped_in_a_row, and the objective's own parameters (logit_scale as
-    the factor itself, not its logarithm).
+    param_norm (before the update; a teacher's do not count), skipped (steps, with this one) and skipped_in_a_row, and the objective's own
+    parameters (logit_scale as the factor itself, not its logarithm).
     """
     train = learner.recipe.train
     rate = learning_rate(learner.recipe.optimizer, steps=train.steps)
@@ -55,7 +58,7 @@ def make_step(learner: Learner, optimizer: optax.GradientTransformation) -> Step
             **output.metrics,
             "learning_rate": rate(updates),
             "grad_norm": grad_norm,
-            "param_norm": optax.tree.norm(state.params),
+            "param_norm": optax.tree.norm(without_teacher(state.params)),
             **skips.metrics(),
             **objective_values(state.params),
         }
@@ -107,5 +110,7 @@ def batch_shapes(recipe: Recipe, mesh: AnyMesh, *, shape: StepShape = WHOLE) -> 
         row |= {"patch_yx": ((size, 2), jnp.int32), "patch_mask": ((size,), bool)}
     else:
         row["image"] = ((pixels, pixels, 3), jnp.uint8)
+    if wanted_views(recipe) is not None:
+        row[NAME] = ((COUNT, pixels, pixels, 3), jnp.uint8)
     sharding = jax.NamedSharding(mesh, batch_layout(mesh))
     return {name: jax.ShapeDtypeStruct((rows, *shape), dtype, sharding=sharding) for name, (shape, dtype) in row.items()}

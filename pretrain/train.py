@@ -23,6 +23,7 @@ from .run_lock import locked
 from .run_tokenizer import keep_tokenizer
 from .spec import Recipe
 from .state import TrainState
+from .teacher_run import keep_teacher
 from .tracer import Profile, Tracer
 from .writers import make_writers, recorded
 
@@ -48,6 +49,7 @@ def train(
         stack.callback(stream.close)
         if jax.process_index() == 0:
             keep_tokenizer(workdir, run.tokenizer)
+            keep_teacher(workdir, recipe)
             write_recipe(workdir, recipe)
             run.evaluation.forget_after(first)
             if first < recipe.train.steps:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 
+from ...data.spec import ViewsSpec
+from ...data.views import COUNT
 from ..encode import Encoders, Params, Rows
 from ..spec import EvalTaskSpec
 
@@ -26,12 +29,16 @@ class Samples(Protocol):
     def images(self, start: int, stop: int) -> np.ndarray:
         """uint8[stop - start, S, S, 3], transformed for evaluation."""
 
+    def views(self, start: int, stop: int, *, views: ViewsSpec) -> np.ndarray:
+        """uint8[stop - start, 2, S, S, 3]: two views of each, always the same."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Task:
     """One entry of `eval.tasks` with its data.
 
-    tokenize: texts -> int32[B, T] at the model's full context length. image_size: S of the images.
+    tokenize: texts -> int32[B, T] at the model's full context length. image_size: S of the images. views: by what
+    the views of an image are made, where the objective compares them.
     """
 
     name: str
@@ -39,6 +46,7 @@ class Task:
     samples: Samples
     tokenize: Callable[[Sequence[str]], np.ndarray]
     image_size: int
+    views: ViewsSpec | None = None
 
     def setting(self, field: str) -> str:
         """The full recipe path of a field of the task, for messages."""
@@ -47,6 +55,11 @@ class Task:
     def images(self) -> Rows:
         """The images of the samples, decoded when they are asked for."""
         return Rows(count=len(self.samples), shape=(self.image_size, self.image_size, 3), dtype=np.uint8, read=self.samples.images)
+
+    def image_views(self, views: ViewsSpec) -> Rows:
+        """Two views of each image, made when they are asked for."""
+        read = functools.partial(self.samples.views, views=views)
+        return Rows(count=len(self.samples), shape=(COUNT, self.image_size, self.image_size, 3), dtype=np.uint8, read=read)
 
 
 class Evaluator(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...data.views import NAME
 from ...errors import UserError
 from ..encode import Encoders, Params, array_rows, place
 from .evaluator import Task
@@ -24,6 +25,8 @@ class Loss:
         self._size, self._batches = size, count // size
         slots = np.arange(count, dtype=np.int32) % size
         self._rows = {"image": task.images(), "text": array_rows(task.tokenize(task.samples.captions())), "slot": array_rows(slots)}
+        if task.views is not None:
+            self._rows[NAME] = task.image_views(task.views)
 
     @staticmethod
     def lower_is_better(metric: str) -> bool:

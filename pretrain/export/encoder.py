@@ -91,7 +91,7 @@ def load(path: str | os.PathLike[str]) -> Encoder:
     return Encoder(config, weights, load_tokenizer(tokenizer))
 
 
-def check_weights(shapes: Any, weights: Mapping[str, np.ndarray]) -> None:
+def check_weights(shapes: Any, weights: Mapping[str, np.ndarray | jax.ShapeDtypeStruct]) -> None:
     """Raises UserError that names the first parameter that is missing or of another shape."""
     for name, wanted in named_leaves(shapes).items():
         found = weights.get(f"model.{name}")

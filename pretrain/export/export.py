@@ -25,6 +25,7 @@ from ..recipe import identity_hash
 from ..run_folder import read_recipe
 from ..run_tokenizer import find_tokenizer
 from ..spec import Recipe
+from ..teacher_files import untaught
 from .config import CARD, CONFIG, WEIGHTS, ExportConfig, Origin, read_config, write_config
 from .model_card import latest_metrics, model_card
 
@@ -38,7 +39,7 @@ def export_run(workdir: Path, out: Path, *, step: int | None = None) -> dict[str
     """
     workdir, out = Path(workdir), Path(out).absolute()
     recipe = read_recipe(workdir)
-    learner = make_learner(recipe, make_mesh(MeshSpec(replica=1, fsdp=1, tensor=1)))
+    learner = make_learner(untaught(recipe), make_mesh(MeshSpec(replica=1, fsdp=1, tensor=1)))
     found, params = restore_params(workdir, learner, step=step)
     tokenizer, origin = find_tokenizer(workdir, recipe.data.tokenizer), origin_of(workdir, recipe, step=found)
     check_same_tokenizer(workdir, tokenizer, step=found)

@@ -35,10 +35,14 @@ class DualEncoder(nnx.Module):
     def __call__(
         self, batch: Mapping[str, jax.Array], *, needs: frozenset[str], axes: Axes, random: Randomness | None = None
     ) -> dict[str, jax.Array]:
-        """The named outputs that are needed, of image_embedding and text_embedding, float32[B, E]. random: None in an evaluation."""
+        """The named outputs that are needed. random: None in an evaluation.
+
+        image_embedding and text_embedding, float32[B, E]; of a batch with `image_views` view_features, f[B, 2, D].
+        """
         encoders = {
             "image_embedding": lambda: self._image_embedding(batch, axes=axes, random=random),
             "text_embedding": lambda: self.encode_text(batch["text"], axes=axes),
+            "view_features": lambda: self.encode_views(batch["image_views"], axes=axes, random=random),
         }
         return {name: encoders[name]() for name in sorted(needs)}
 
@@ -46,6 +50,14 @@ class DualEncoder(nnx.Module):
         """uint8[B, H, W, 3], or patches -> float32[B, E], rows of length one. random: of a training step; None: an evaluation."""
         with jax.named_scope("image_tower"):
             return unit(self.image.embed(images, axes=axes, random=random))
+
+    def encode_views(self, views: jax.Array, *, axes: Axes, random: Randomness | None = None) -> jax.Array:
+        """uint8[B, 2, H, W, 3] -> the image tower's pooled vectors, f[B, 2, D]. random: as in `encode_image`."""
+        batch, count = views.shape[:2]
+        draws = None if random is None else random.of_parts("views", count)
+        with jax.named_scope("image_tower"):
+            pooled = self.image.pooled(views.reshape(batch * count, *views.shape[2:]), axes=axes, random=draws)
+            return pooled.reshape(batch, count, -1)
 
     def _image_embedding(self, batch: Mapping[str, jax.Array], *, axes: Axes, random: Randomness | None) -> jax.Array:
         """Of the batch's images, or what stands for them (`data.embeddings`)."""
@@ -85,6 +97,7 @@ class ContrastiveCaptioner(DualEncoder):
         outputs = {
             "image_embedding": lambda: unit(self.image.project(image.pooled, axes=axes)),
             "text_embedding": lambda: unit(self.text.project(text.pooled, axes=axes)),
+            "view_features": lambda: self.encode_views(batch["image_views"], axes=axes, random=random),
             "hidden": lambda: hidden,
             "unembedding": lambda: gathered_weight(self.decoder.unembedding, axes=axes, dtype=hidden.dtype),
         }

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from functools import reduce
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,7 @@ Labels = tuple[jax.Array, ...]
 class Contrastive(Term):
     """A term on pairs of unit vectors with a scale; `logit_scale` is log s, f32[]. Its `pairs` are asked for each of the nested widths."""
 
-    needs = ("image_embedding", "text_embedding")
+    needs: ClassVar[tuple[str, ...]] = ("image_embedding", "text_embedding")
 
     def __init__(self, spec: ObjectiveSpec, *, model: ModelSpec, rngs: nnx.Rngs):
         """Raises UserError where the scale would start outside of the bounds that each step clamps it to."""

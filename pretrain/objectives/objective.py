@@ -12,7 +12,19 @@ from flax import nnx
 from ...sharding.axes import Axes
 from ..randomness import Randomness
 from ..spec import ModelSpec, ObjectiveSpec
-from . import captioning, cyclip, m2mix, mochi, sigmoid, softmax, unicl  # noqa: F401  each registers its term
+from . import (  # noqa: F401  each registers its term
+    captioning,
+    cyclip,
+    distillation_embedding,
+    distillation_logits,
+    distillation_similarity,
+    m2mix,
+    mochi,
+    self_supervised,
+    sigmoid,
+    softmax,
+    unicl,
+)
 from .term import TERMS, TermOutput
 
 

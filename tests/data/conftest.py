@@ -95,7 +95,7 @@ def spec():
 def make_stream(words, spec):
     """make_stream(patterns, slots=..., counted=..., start=..., seed=..., **changes of the spec): batches of 8 in all, 16 tokens each."""
 
-    def make(patterns, *, slots=range(BATCH), counted=None, start=0, seed=0, **changes):
+    def make(patterns, *, slots=range(BATCH), counted=None, start=0, seed=0, views=None, **changes):
         sources = {"train": index_shards(patterns, setting="data.train")}
         changed = dataclasses.replace(spec, **changes)
         slots = np.asarray(slots)
@@ -109,6 +109,7 @@ def make_stream(words, spec):
             slots=slots,
             counted=counted,
             start=start,
+            views=views,
         )
 
     return make

@@ -18,10 +18,18 @@ from diptych.pretrain.objectives.m2mix import shares
 from diptych.pretrain.objectives.mochi import drawn
 from diptych.pretrain.objectives.objective import Objective
 from diptych.pretrain.randomness import step_randomness
-from diptych.pretrain.spec import ModelSpec, ObjectiveSpec, TextTowerSpec
-from diptych.pretrain.spec_objective import CaptioningSpec, CyclipSpec, M2MixSpec, MatryoshkaSpec, MochiSpec
+from diptych.pretrain.spec import ImageTowerSpec, ModelSpec, ObjectiveSpec, TextTowerSpec
+from diptych.pretrain.spec_objective import (
+    CaptioningSpec,
+    CyclipSpec,
+    DistillationSpec,
+    M2MixSpec,
+    MatryoshkaSpec,
+    MochiSpec,
+    SelfSupervisedSpec,
+)
 from diptych.sharding.axes import mesh_axes
-from diptych.sharding.layouts import batch_layout
+from diptych.sharding.layouts import batch_layout, layouts_of, on_mesh, places
 from diptych.sharding.mesh import make_mesh
 from diptych.sharding.spec import MeshSpec
 
@@ -30,9 +38,10 @@ MESHES = [(1, 1, 1), (8, 1, 1), (2, 4, 1), (1, 4, 2), (2, 2, 2)]
 FORMS = ("gather", "chunked", "ring")
 SCALES = (1 / 0.07, 100.0)
 B, E, T, D, V = 48, 24, 6, 8, 24
+TEACHER = 16  # numbers of its embedding
 CHUNK = 5  # leaves a rest, of the 6 rows of a device as of the 48 of all
 EOS = 23
-MODEL = ModelSpec(text=TextTowerSpec(eos_id=EOS), embed_dim=E)
+MODEL = ModelSpec(image=ImageTowerSpec(width=D), text=TextTowerSpec(eos_id=EOS), embed_dim=E)
 MOCHI = MochiSpec(hardest=7, mixed=6, with_query=3)
 
 
@@ -113,6 +122,45 @@ def captioning(named, params, batch):
     return -(valid * jnp.take_along_axis(log_p, labels[..., None], -1)[..., 0]).sum() / valid.sum()
 
 
+def self_supervised(named, params, batch, temperature):
+    x, (dense, norms) = named["view_features"].reshape(2 * B, D), (params["projector"][name] for name in ("dense", "norms"))
+    for layer in sorted(dense):
+        x = x @ dense[layer]["weight"] + dense[layer]["bias"]
+        if layer in norms:
+            x = (x - x.mean(1, keepdims=True)) / jnp.sqrt(x.var(1, keepdims=True) + 1e-6)
+            x = jnp.maximum(x * norms[layer]["scale"] + norms[layer]["bias"], 0)
+    z = x / jnp.linalg.norm(x, axis=1, keepdims=True)
+    logits = jnp.where(jnp.eye(2 * B), -jnp.inf, z @ z.T / temperature)
+    return -log_softmax(logits, 1)[jnp.arange(2 * B), jnp.arange(2 * B) ^ 1].mean()
+
+
+def distillation_embedding(named, params, batch, distance):
+    losses = 0
+    for kind in ("image", "text"):
+        z, teacher = named[f"{kind}_embedding"], jax.lax.stop_gradient(named[f"teacher_{kind}_embedding"])
+        z = z @ params[f"{kind}_projection"]
+        cosine = (z * teacher).sum(1) / jnp.linalg.norm(z, axis=1)
+        losses += jnp.square(z - teacher).mean(1) if distance == "mse" else 1 - cosine
+    return losses.mean()
+
+
+def divergence(logits, taught):
+    """Of rows and of columns, f[B, B] each."""
+    taught = jax.lax.stop_gradient(taught)
+    ways = [(log_softmax(logits, axis), log_softmax(taught, axis)) for axis in (0, 1)]
+    return sum((jnp.exp(wanted) * (wanted - found)).sum() for found, wanted in ways) / (2 * B)
+
+
+def distillation_similarity(named, params, batch, temperature):
+    logits = named["image_embedding"] @ named["text_embedding"].T
+    return divergence(logits / temperature, named["teacher_image_embedding"] @ named["teacher_text_embedding"].T / temperature)
+
+
+def distillation_logits(named, params, batch):
+    logits = jnp.exp(params["logit_scale"]) * named["image_embedding"] @ named["text_embedding"].T
+    return divergence(logits, named["teacher_image_query"] @ named["teacher_text_embedding"].T)
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
     """One term. definition: (outputs it reads, its parameters, batch), all float64 -> loss. reads: names in `outputs` below.
@@ -133,6 +181,7 @@ class Case:
 
 
 TWO = ((1, 1, 1), (2, 2, 2))
+FAST = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # to compile
 CASES = {
     "softmax": Case("softmax", softmax),
     "softmax_smoothed": Case("softmax", partial(softmax, smoothing=0.1), settings={"label_smoothing": 0.1}, forms=("ring",), meshes=TWO),
@@ -164,6 +213,52 @@ CASES = {
         scales=(),
     ),
     "captioning_at_once": Case("captioning", captioning, reads=("hidden", "unembedding"), forms=("auto",), meshes=TWO, scales=()),
+    **{
+        f"self_supervised_{temperature}_{forms[0]}": Case(
+            "self_supervised",
+            partial(self_supervised, temperature=temperature),
+            reads=("view_features",),
+            settings={"self_supervised": SelfSupervisedSpec(temperature=temperature, projector=(16, E))},
+            forms=forms,
+            meshes=meshes,
+            scales=(),
+        )
+        for temperature, forms, meshes in ((0.07, ("ring",), tuple(MESHES)), (0.01, ("gather", "chunked"), TWO))
+    },
+    **{
+        f"distillation_embedding_{distance}": Case(
+            "distillation_embedding",
+            partial(distillation_embedding, distance=distance),
+            reads=("image_embedding", "text_embedding", "teacher_image_embedding", "teacher_text_embedding"),
+            settings={"distillation": DistillationSpec(teacher_dim=TEACHER, distance=distance)},
+            forms=("auto",),
+            meshes=meshes,
+            scales=(),
+        )
+        for distance, meshes in (("mse", tuple(MESHES)), ("cosine", TWO))
+    },
+    **{
+        f"distillation_similarity_{temperature}": Case(
+            "distillation_similarity",
+            partial(distillation_similarity, temperature=temperature),
+            reads=("image_embedding", "text_embedding", "teacher_image_embedding", "teacher_text_embedding"),
+            settings={"distillation": DistillationSpec(teacher_dim=TEACHER, temperature=temperature)},
+            forms=forms,
+            meshes=((2, 2, 2),),
+            scales=(),
+        )
+        for temperature, forms in ((0.07, ("chunked",)), (0.01, ("ring",)))
+    },
+    **{
+        f"distillation_logits_{forms[0]}": Case(
+            "distillation_logits",
+            distillation_logits,
+            reads=("image_embedding", "text_embedding", "teacher_image_query", "teacher_text_embedding"),
+            forms=forms,
+            meshes=meshes,
+        )
+        for forms, meshes in ((("ring",), tuple(MESHES)), (("gather", "chunked"), TWO))
+    },
 }
 GRID = [(name, form, sizes) for name, case in CASES.items() for form in case.forms for sizes in case.meshes]
 
@@ -193,7 +288,11 @@ def outputs():
         "text_embedding": unit(images + 0.3 * rng.normal(size=(B, E))),
         "hidden": rng.normal(size=(B, T, D)),
         "unembedding": rng.normal(size=(D, V)),
+        "view_features": rng.normal(size=(B, 1, D)) + 0.3 * rng.normal(size=(B, 2, D)),
     }
+    taught = unit(rng.normal(size=(B, TEACHER)))
+    named |= {"teacher_image_embedding": taught, "teacher_image_query": 20 * taught}
+    named["teacher_text_embedding"] = unit(taught + 0.3 * rng.normal(size=(B, TEACHER)))
     return {name: value.astype(np.float32) for name, value in named.items()}
 
 
@@ -216,16 +315,18 @@ def term_on_mesh(case, form, sizes):
         module = nnx.merge(graph, axes.vary({"terms": {case.term: params}}))
         return module(axes.vary(named), batch, axes=axes, random=draws_of(batch["slot"])).loss
 
-    specs = ({name: layouts(case.reads, rows, axes)[name] for name in case.reads}, P(), rows)
-    compiled = jax.jit(jax.value_and_grad(jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=P()), argnums=(0, 1)))
+    params, where = (tree.get("terms", {}).get(case.term, {}) for tree in (nnx.as_pure(state), on_mesh(layouts_of(state), mesh)))
+    specs = ({name: layouts(case.reads, rows, axes)[name] for name in case.reads}, where, rows)
+    loss = jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=P())
+    compiled = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)), compiler_options=FAST)
 
     def run(named, params, batch):
         with jax.set_mesh(mesh):
             place = lambda tree, layout: jax.device_put(tree, jax.NamedSharding(mesh, layout))  # noqa: E731
             placed = {name: place(value, specs[0][name]) for name, value in named.items()}
-            return jax.device_get(compiled(placed, place(params, P()), place(batch, rows)))
+            return jax.device_get(compiled(placed, jax.device_put(params, places(where, mesh)), place(batch, rows)))
 
-    return run, nnx.as_pure(state).get("terms", {}).get(case.term, {})
+    return run, params
 
 
 def dense(case, named, params, batch):

@@ -19,7 +19,7 @@ from diptych.pretrain.models.dual_encoder import unit
 from diptych.pretrain.models.parameters import normal, parameter
 from diptych.pretrain.objectives.objective import Objective
 from diptych.pretrain.objectives.term import TERMS
-from diptych.pretrain.spec_objective import MochiSpec
+from diptych.pretrain.spec_objective import MochiSpec, SelfSupervisedSpec
 from diptych.sharding.axes import Axes
 from diptych.sharding.layouts import named_leaves
 
@@ -43,6 +43,10 @@ class StandIn(nnx.Module):
             "text_embedding": unit(hidden.mean(1) + 0.1 * noise),
             "hidden": hidden + image[:, None],
             "unembedding": self.unembedding[...],
+            "view_features": jnp.tile(image + 0.1 * noise, (1, 8)).reshape(-1, 2, 32) * jnp.arange(1, 33),
+            "teacher_image_embedding": unit(jnp.sin(9 * image)),
+            "teacher_image_query": 5 * unit(jnp.sin(9 * image)),
+            "teacher_text_embedding": unit(jnp.cos(9 * image)),
         }
         return {name: outputs[name] for name in needs}
 
@@ -51,6 +55,9 @@ class StandInLearner(nnx.Module):
     def __init__(self, recipe, *, rngs):
         self.model = StandIn(rngs=rngs)
         self.objective = Objective(recipe.objective, model=recipe.model, rngs=rngs)
+
+    def outputs(self, batch, **given):
+        return self.model(batch, **given)
 
 
 def both(recipe, batch, *, freeze=()):
@@ -64,7 +71,8 @@ def both(recipe, batch, *, freeze=()):
 
 
 def with_terms(recipe, terms, *, parts=4):
-    objective = dataclasses.replace(recipe.objective, terms=terms, mochi=MochiSpec(hardest=5, mixed=4, with_query=3))
+    mochi, views = MochiSpec(hardest=5, mixed=4, with_query=3), SelfSupervisedSpec(projector=(16, 8))
+    objective = dataclasses.replace(recipe.objective, terms=terms, mochi=mochi, self_supervised=views)
     return dataclasses.replace(recipe, objective=objective, train=dataclasses.replace(recipe.train, accumulate=parts))
 
 
