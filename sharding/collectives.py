@@ -97,12 +97,14 @@ def _found(module: Module, mesh: Mapping[str, int]) -> Iterator[Collective]:
 
 
 def whole_bytes(instruction: Instruction, *, kind: str, group: int) -> int:
-    """Of the whole array; the result of a `-start` holds operand and result."""
+    """Of the whole array; the result of a `-start` holds operand and result, but that of an all-reduce."""
     found = instruction.bytes
     started = instruction.opcode.endswith("-start")
     match kind:
-        case "all-gather" if started:
+        case "all-gather" | "reduce-scatter" if started:
             return found * group // (group + 1)
+        case "all-to-all" if started:
+            return found // 2
         case "collective-permute" if started:
             return instruction.arrays[0].bytes
         case "reduce-scatter":

@@ -117,11 +117,16 @@ def test_a_sum_that_is_sliced_in_its_fusion_is_a_reduce_scatter():
 
 STARTED = """HloModule jit_step
 
-ENTRY %main (a: f32[2,8]) -> f32[8,8] {
+ENTRY %main (a: f32[2,8], b: f32[8,8]) -> f32[8,8] {
   %a = f32[2,8]{1,0} parameter(0)
+  %b = f32[8,8]{1,0} parameter(1)
   %start = (f32[2,8]{1,0}, f32[8,8]{1,0}) all-gather-start(%a), channel_id=1, replica_groups=[2,4]<=[8], dimensions={0}
   %moved = (f32[2,8]{1,0}, f32[2,8]{1,0}, u32[], u32[]) collective-permute-start(%a), channel_id=2, source_target_pairs={{0,4},{4,0}}
   %there = f32[2,8]{1,0} collective-permute-done(%moved)
+  %summed = ((f32[8,8]{1,0}), f32[2,8]{1,0}) reduce-scatter-start(%b), channel_id=3, replica_groups=[2,4]<=[8], dimensions={0}
+  %home = f32[2,8]{1,0} reduce-scatter-done(%summed)
+  %turned = ((f32[8,8]{1,0}), f32[8,8]{1,0}) all-to-all-start(%b), channel_id=4, replica_groups=[2,4]<=[8], dimensions={0}
+  %back = f32[8,8]{1,0} all-to-all-done(%turned)
   ROOT %done = f32[8,8]{1,0} all-gather-done(%start)
 }
 """
@@ -130,6 +135,7 @@ ENTRY %main (a: f32[2,8]) -> f32[8,8] {
 def test_what_is_started_and_done_counts_once_and_whole():
     found = by_kind(STARTED)
     assert (found["all-gather"].bytes, found["collective-permute"].bytes) == (8 * 8 * 4, 2 * 8 * 4)
+    assert (found["reduce-scatter"].bytes, found["all-to-all"].bytes) == (8 * 8 * 4, 8 * 8 * 4)
     assert found["collective-permute"].axes == ("replica",)
 
 
