@@ -1,0 +1,41 @@
+"""Gathering weights over fsdp, whatever the height of a shard."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from diptych.sharding.axes import mesh_axes
+from diptych.sharding.mesh import make_mesh
+from diptych.sharding.spec import MeshSpec
+
+P = jax.P
+FSDP = 4
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout"),
+    [
+        ((8 * FSDP, 6), P("fsdp", None)),  # whole tiles of rows
+        ((2 * FSDP, 12), P("fsdp", None)),  # none: travels as 8 long rows
+        ((12, 6 * FSDP), P(None, "fsdp")),
+        ((3 * FSDP, 5), P("fsdp", None)),  # nor could it be
+        ((2 * FSDP,), P("fsdp")),
+    ],
+)
+def test_shards_are_gathered_in_their_order_and_gradients_come_home(shape, layout):
+    """Against the array itself: its value, and of 4 devices' gradients each one's shard of the sum."""
+    mesh = make_mesh(MeshSpec(replica=1, fsdp=FSDP, tensor=1))
+    axes = mesh_axes(mesh)
+    weight = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    factors = np.random.default_rng(0).integers(-9, 9, (FSDP, *shape)).astype(np.float32)
+
+    def local(weight, factor):
+        whole = axes.whole(axes.vary(weight), layout, dtype=jnp.float32)
+        return axes.sum((whole * factor[0]).sum()), whole[None]
+
+    with jax.set_mesh(mesh):
+        sharded = jax.shard_map(local, in_specs=(layout, P("fsdp")), out_specs=(P(), P("fsdp")))
+        gradient, whole = jax.jit(jax.grad(sharded, has_aux=True))(*map(jax.device_put, (weight, factors), (layout, P("fsdp"))))
+    assert all(np.array_equal(each, weight) for each in whole)
+    assert np.array_equal(gradient, factors.sum(0))
