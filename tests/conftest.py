@@ -13,6 +13,7 @@ if "DIPTYCH_CACHE" not in os.environ:  # tests leave the user's cache alone; pyt
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "8"
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # see launch/environment.py
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # compiles in 57% of the time; tests do little else
 
 import numpy as np
 import pytest
