@@ -62,8 +62,10 @@ def teacher_of(recipe: Recipe, *, tensor: int) -> ModelSpec | None:
     if schedule is not None and schedule.patch_size != model.image.patch_size:
         patch = f"{model.image.patch_size}, and data.size_schedule.patch_size = {schedule.patch_size}"
         raise _unfit(recipe, f"has patches of so many pixels: {patch}; accepted is a teacher with those, or no schedule")
-    if data.text_lengths and (model.text.attention, model.text.pool) != ("causal", "eos"):
-        raise _unfit(recipe, f"reads captions to their end, which data.text_lengths = {data.text_lengths} cuts; accepted is an empty list")
+    whole = (model.text.attention, model.text.pool) != ("causal", "eos")  # reads a caption's last places, which may be cut
+    for setting, cuts in (("text_lengths", data.text_lengths), ("text_schedule", data.text_schedule)):
+        if whole and cuts:
+            raise _unfit(recipe, f"reads captions to their last place, and data.{setting} = {cuts} cuts them; accepted is none")
     for heads in (model.image.heads, model.text.heads, model.image.pool_heads or model.image.heads):
         if heads % tensor:
             raise _unfit(recipe, f"has {heads} heads, which mesh.tensor = {tensor} does not divide; accepted is a divisor")
