@@ -60,7 +60,14 @@ def shares(rows: int, *, random: Randomness | None, alpha: float) -> jax.Array:
     """f32[b]: the image's share of each mixture."""
     if random is None:
         return jnp.full(rows, 0.5)
-    return jax.vmap(lambda key: jax.random.beta(key, alpha, alpha))(random.of_rows("m2mix"))
+    even = jax.vmap(lambda key: jax.random.uniform(key, (2,), jnp.float32))(random.of_rows("m2mix"))
+    return symmetric_beta(even[:, 0], even[:, 1], alpha=alpha)
+
+
+def symmetric_beta(u: jax.Array, v: jax.Array, *, alpha: float) -> jax.Array:
+    """Beta(alpha, alpha) from two even draws in [0, 1) (Devroye, 1996, "Random variate generation in one line of code")."""
+    power, cosine = u ** (1 / alpha), jnp.cos(2 * jnp.pi * v)
+    return jnp.clip((1 + cosine * jnp.sqrt((1 - power) / (power + (1 - power) * cosine**2))) / 2, 0, 1)
 
 
 def geodesic(a: jax.Array, b: jax.Array, *, share: jax.Array) -> jax.Array:

@@ -85,15 +85,14 @@ class Draws:
 
 def drawn(key: jax.Array, *, spec: MochiSpec) -> Draws:
     """The draws of one query from its key."""
-    picks, share, other, query_share = jax.random.split(key, 4)
-    first, second = jax.random.randint(picks, (2, spec.mixed), 0, spec.hardest)
-    return Draws(
-        first=first,
-        second=second,
-        share=jax.random.uniform(share, (spec.mixed,)),
-        other=jax.random.randint(other, (spec.with_query,), 0, spec.hardest),
-        query_share=jax.random.uniform(query_share, (spec.with_query,), maxval=0.5),
-    )
+    ends = [spec.mixed, 2 * spec.mixed, 3 * spec.mixed, 3 * spec.mixed + spec.with_query]
+    even = jax.random.uniform(key, (ends[-1] + spec.with_query,), jnp.float32)
+    first, second, share, other, query_share = jnp.split(even, ends)
+
+    def which(even: jax.Array) -> jax.Array:
+        return (even * spec.hardest).astype(jnp.int32)
+
+    return Draws(first=which(first), second=which(second), share=share, other=which(other), query_share=query_share / 2)
 
 
 def mixed(query: jax.Array, negatives: jax.Array, draws: Draws) -> jax.Array:

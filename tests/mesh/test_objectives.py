@@ -181,6 +181,7 @@ class Case:
 
 
 TWO = ((1, 1, 1), (2, 2, 2))
+THREE = ((1, 1, 1), (2, 4, 1), (1, 4, 2))
 FAST = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # to compile
 CASES = {
     "softmax": Case("softmax", softmax),
@@ -202,8 +203,14 @@ CASES = {
         forms=("auto",),
         scales=(),
     ),
-    "mochi": Case("mochi", mochi, settings={"mochi": MOCHI}, draws=mochi_draws),
-    "m2mix": Case("m2mix", m2mix, settings={"m2mix": M2MixSpec(alpha=0.7)}, draws=lambda random: shares(B, random=random, alpha=0.7)),
+    "mochi": Case("mochi", mochi, settings={"mochi": MOCHI}, draws=mochi_draws, meshes=THREE),
+    "m2mix": Case(
+        "m2mix",
+        m2mix,
+        settings={"m2mix": M2MixSpec(alpha=0.7)},
+        draws=lambda random: shares(B, random=random, alpha=0.7),
+        meshes=THREE,
+    ),
     "captioning": Case(
         "captioning",
         captioning,

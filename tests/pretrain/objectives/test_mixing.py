@@ -64,8 +64,12 @@ def test_draws_are_of_the_slot_and_of_the_step():
 
 
 def test_shares_of_pairs_are_beta_distributed_and_halves_in_an_evaluation():
-    found = np.asarray(compiled(lambda slots: shares(4000, random=draws_of(slots), alpha=0.5))(np.arange(4000)))
-    assert abs(found.mean() - 0.5) < 0.02 and abs(found.var() - 1 / 8) < 0.01  # 1 / (4 (2 alpha + 1))
+    middle = np.linspace(0.025, 0.975, 20)
+    for alpha in (0.1, 0.5, 3.0):
+        found = np.asarray(compiled(lambda slots: shares(4000, random=draws_of(slots), alpha=alpha))(np.arange(4000)))  # noqa: B023
+        assert found.min() >= 0 and found.max() <= 1
+        below = (found[:, None] < middle).mean(0)
+        np.testing.assert_allclose(below, jax.scipy.special.betainc(alpha, alpha, middle), atol=0.026)  # Kolmogorov, 1%
     np.testing.assert_array_equal(shares(3, random=None, alpha=0.5), 0.5)
 
 
