@@ -23,6 +23,7 @@ from .optimizers.names import check_pattern, matches
 from .spec import Recipe
 
 SETTING = "train.init"
+TEACHER = "teacher."  # parameters that come from a folder of their own
 OF_TRAINING = ("patch_dropout", "init")  # settings of a tower that do not say what its weights compute
 
 
@@ -79,7 +80,8 @@ def check_init(recipe: Recipe, learner: Learner, tokenizer: Tokenizer, weights: 
     Raises UserError for a pattern that matches none, a parameter that the model lacks or has with another shape, a tower that computes
     otherwise (which shapes do not tell: heads, activation, normalisation of pixels), or another tokenizer.
     """
-    patterns, names = recipe.train.init.parameters, named_leaves(learner.shapes)
+    patterns = recipe.train.init.parameters
+    names = {name: shape for name, shape in named_leaves(learner.shapes).items() if not name.startswith(TEACHER)}
     for pattern in patterns:
         check_pattern(pattern, names, setting=f"{SETTING}.parameters")
     chosen = frozenset(name for name in names if matches(name, patterns))

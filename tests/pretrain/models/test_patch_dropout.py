@@ -11,6 +11,7 @@ from flax import nnx
 from diptych.data.patches import to_patches
 from diptych.errors import UserError
 from diptych.pretrain.check import check
+from diptych.pretrain.lowering import trace_towers
 from diptych.pretrain.model_flops import model_flops
 from diptych.pretrain.models.blocks import Compute
 from diptych.pretrain.models.dual_encoder import build_model, unit
@@ -18,6 +19,7 @@ from diptych.pretrain.models.image_inputs import PatchSequences
 from diptych.pretrain.models.patch_dropout import kept_count, kept_patches
 from diptych.pretrain.randomness import step_randomness
 from diptych.sharding.axes import Axes
+from diptych.sharding.flops import count_products
 from diptych.sharding.mesh import abstract_mesh
 
 SLOTS = jnp.arange(6, dtype=jnp.int32)
@@ -98,6 +100,8 @@ def test_dropped_patches_cost_no_flops(tiny_recipe):
     whole, half = (model_flops(dropping(tiny_recipe(), dropout), mesh) for dropout in (0.0, 0.5))
     text = model_flops(dropping(tiny_recipe(), 0.999), mesh)
     assert 0.45 < (half - text) / (whole - text) < 0.52, "attention costs a little more than half as much"
+    towers = [count_products(trace_towers(dropping(tiny_recipe(), dropout), mesh).jaxpr.jaxpr).total() for dropout in (0.0, 0.5)]
+    assert towers[0] - towers[1] == whole - half, "a plan's split counts what a training step reads"
 
 
 @pytest.mark.parametrize("dropout", [1.0, -0.1])
