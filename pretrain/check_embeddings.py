@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+from ..data.spec import AugmentSpec
 from ..data.transforms import is_random
 from ..errors import UserError
 from .spec import Recipe
 
+PLAIN = AugmentSpec()
 WHY = "so that no embedding can be kept for it"
 
 
@@ -17,11 +21,12 @@ def check_embeddings(recipe: Recipe) -> None:
 
 def check_embeddable(recipe: Recipe) -> None:
     """Raises UserError where what the tower reads of a sample changes from step to step, or where its weights are fresh."""
-    if is_random(recipe.data.augment):
-        raise UserError(
-            f"data.augment = {recipe.data.augment} makes another image of a sample each time, {WHY}; accepted is data.augment with "
-            "crop_scale = (1, 1) and flip, colour_jitter, grey and blur of 0, without randaugment"
-        )
+    for field in dataclasses.fields(PLAIN):
+        value = getattr(recipe.data.augment, field.name)
+        if is_random(dataclasses.replace(PLAIN, **{field.name: value})):
+            raise UserError(
+                f"data.augment.{field.name} = {value} makes another image of a sample each time, {WHY}; accepted is {field.default}"
+            )
     if recipe.data.size_schedule is not None:
         raise UserError(f"data.size_schedule makes images of several sizes, {WHY}; accepted is none")
     if dropout := recipe.model.image.patch_dropout:

@@ -84,7 +84,10 @@ def test_nothing_is_left_of_an_embedding_that_fails(tmp_path, monkeypatch, encod
         (["--texts", "a.txt", "--config", "clip_emoji"], "--texts = a.txt does not go with --config = clip_emoji"),
         (["--config", "clip_emoji", "--parts", "0"], "--parts = 0 is out of range; accepted is a number from 1"),
         (["--config", "clip_emoji", "--parts", "2", "--part", "2"], "--part = 2 is out of range; accepted is 0 to --parts - 1 = 1"),
-        (["--config", "clip_emoji"], "data.augment = AugmentSpec("),
+        (
+            ["--config", "clip_emoji"],
+            "data.augment.crop_scale = (0.8, 1.0) makes another image of a sample each time, so that no embedding",
+        ),
         (["--config", "clip_emoji", "--config.data.augment.crop_scale=1,1"], "train.init.path = none leaves the image tower without"),
     ],
 )

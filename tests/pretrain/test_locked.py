@@ -12,6 +12,7 @@ import pytest
 
 from diptych.data.embedding_part import read_parts
 from diptych.data.open_sources import open_sources
+from diptych.data.spec import SizeScheduleSpec
 from diptych.data.tokenizers import load_tokenizer
 from diptych.errors import UserError
 from diptych.pretrain.accumulate import loss_and_gradients
@@ -189,7 +190,8 @@ def test_a_part_that_is_missing_is_named_by_its_first_sample(locked, cache, tmp_
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
-        ("data.augment.flip", 0.5, "data.augment = AugmentSpec"),
+        ("data.augment.flip", 0.5, "data.augment.flip = 0.5 makes another image of a sample each time"),
+        ("data.size_schedule", SizeScheduleSpec(sizes=(16,), patch_size=8), "data.size_schedule makes images of several sizes"),
         ("model.image.patch_dropout", 0.5, "model.image.patch_dropout = 0.5 leaves out other patches each time"),
         ("train.init.path", None, "train.init.path = none leaves the image tower without trained weights"),
     ],
