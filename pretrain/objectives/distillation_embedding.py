@@ -19,7 +19,7 @@ from .term import Term, TermOutput, register
 
 @register("distillation_embedding")
 class EmbeddingDistillation(Term):
-    """Each embedding goes to the teacher's of the same image, and of the same text (Yang et al., 2024, CLIP-KD, section 3.3, "feature
+    """Each embedding goes to the teacher's of the same image, and of the same text (Yang et al., 2024, CLIP-KD, section 3.2, "feature
     distillation"; Wei et al., 2022, with cosines):
 
         L = 1/B sum_i d(z_i W, z'_i) + d(t_i V, t'_i),   d(a, b) = |a - b|^2 / E' (`mse`) or 1 - a . b / |a| |b| (`cosine`)

@@ -1,10 +1,36 @@
 """What is refused of the settings of self-supervision and distillation."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
+from diptych.data.spec import ViewsSpec
 from diptych.errors import UserError
+from diptych.pretrain.evaluators.evaluator import Task
+from diptych.pretrain.evaluators.loss import Loss
 from diptych.pretrain.recipe import load_recipe
+from diptych.pretrain.spec import EvalTaskSpec
 from diptych.pretrain.views import wanted_views
+from diptych.sharding.mesh import make_mesh
+from diptych.sharding.spec import MeshSpec
+
+
+class Samples:
+    """Five images; the views of number n have the value n everywhere."""
+
+    def __len__(self):
+        return 5
+
+    def captions(self):
+        return [""] * 5
+
+    def images(self, start, stop):
+        return np.zeros((stop - start, 16, 16, 3), np.uint8)
+
+    def views(self, start, stop, *, views):
+        return np.broadcast_to(np.arange(start, stop, dtype=np.uint8).reshape(-1, 1, 1, 1, 1), (stop - start, 2, 16, 16, 3))
+
 
 TERM = "objective.terms.self_supervised=1"
 WRONG = [
@@ -43,3 +69,19 @@ def test_views_are_made_only_where_a_term_compares_them():
     assert wanted_views(load_recipe("clip_emoji")) is None
     assert wanted_views(load_recipe("clip_emoji", [TERM, "data.views.grey=0.5"])).grey == 0.5
     assert wanted_views(load_recipe("clip_emoji", ["objective.terms.self_supervised=0"])) is None
+
+
+def test_an_evaluation_of_the_loss_reads_views_where_a_term_compares_them():
+    seen = []
+    encoders = SimpleNamespace(mesh=make_mesh(MeshSpec(replica=1, fsdp=1, tensor=1)), loss=lambda _, batch: (seen.append(batch) or 0.0, {}))
+    task = Task(
+        name="t",
+        spec=EvalTaskSpec(kind="loss", negatives=2),
+        samples=Samples(),
+        tokenize=lambda texts: np.zeros((len(texts), 4), np.int32),
+        image_size=16,
+        views=ViewsSpec(),
+    )
+    assert Loss(task)(encoders, None) == {"loss": 0.0}
+    assert [batch["image_views"].shape for batch in seen] == [(2, 2, 16, 16, 3)] * 2
+    assert np.array_equal(seen[1]["image_views"][:, 0, 0, 0, 0], [2, 3])

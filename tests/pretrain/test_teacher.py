@@ -4,32 +4,27 @@ import dataclasses
 import shutil
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from safetensors.numpy import load_file, save_file
 
 from diptych.data.tokenizers import load_tokenizer
 from diptych.errors import UserError
 from diptych.pretrain.checkpoint import Checkpoints, items_of
 from diptych.pretrain.export.config import Origin
-from diptych.pretrain.export.encoder import load
 from diptych.pretrain.export.export import export_run, write
 from diptych.pretrain.job import Job
 from diptych.pretrain.learner import make_learner
 from diptych.pretrain.optimizer import make_optimizer
 from diptych.pretrain.recipe import load_recipe
 from diptych.pretrain.run import begin, prepare
-from diptych.pretrain.spec import EvalTaskSpec
+from diptych.pretrain.spec import InitSpec
 from diptych.pretrain.spec_objective import DistillationSpec, SelfSupervisedSpec
 from diptych.pretrain.state import state_layouts, state_shapes
-from diptych.pretrain.teacher import with_teacher
 from diptych.pretrain.teacher_files import check_teacher, teacher_of
 from diptych.pretrain.train import train
-from diptych.sharding.axes import Axes
 from diptych.sharding.layouts import named_leaves
-from diptych.sharding.mesh import abstract_mesh, make_mesh
+from diptych.sharding.mesh import abstract_mesh
 from diptych.sharding.spec import MeshSpec
 
 ALL = ("distillation_embedding", "distillation_logits", "distillation_similarity")
@@ -38,30 +33,36 @@ ORIGIN = Origin(recipe="squares", hash="a" * 64, manifest="b" * 64, steps=2, sam
 
 
 @pytest.fixture(scope="module")
-def teacher(squares_recipe, tmp_path_factory):
+def shallow(squares_recipe):
+    towers = {part: dataclasses.replace(getattr(squares_recipe.model, part), depth=1) for part in ("image", "text")}
+    return dataclasses.replace(squares_recipe, model=dataclasses.replace(squares_recipe.model, **towers))
+
+
+@pytest.fixture(scope="module")
+def teacher(shallow, tmp_path_factory):
     """An exported model that nobody trained: parameters drawn here."""
     folder = tmp_path_factory.mktemp("models") / "teacher"
     folder.mkdir()
-    shapes = make_learner(squares_recipe, abstract_mesh(replica=1, fsdp=1, tensor=1)).shapes
+    shapes = make_learner(shallow, abstract_mesh(replica=1, fsdp=1, tensor=1)).shapes
     rng = np.random.default_rng(0)
     weights = {name: 0.2 * rng.standard_normal(leaf.shape, np.float32) for name, leaf in named_leaves(shapes).items()}
     weights["objective.terms.softmax.logit_scale"] = np.full((), 3, np.float32)
-    tokenizer = load_tokenizer(squares_recipe.data.tokenizer)
-    write(folder, squares_recipe, tokenizer=tokenizer, origin=ORIGIN, weights=weights, metrics="", name="teacher")
+    tokenizer = load_tokenizer(shallow.data.tokenizer)
+    write(folder, shallow, tokenizer=tokenizer, origin=ORIGIN, weights=weights, metrics="", name="teacher")
     return folder
 
 
 @pytest.fixture
-def student(squares_recipe, teacher):
+def student(shallow, teacher):
     """A recipe that learns from it in all three ways, and from views of its images."""
     terms = {"self_supervised": 1.0, **dict.fromkeys(ALL, 1.0)}
     objective = dataclasses.replace(
-        squares_recipe.objective,
+        shallow.objective,
         terms=terms,
         self_supervised=SelfSupervisedSpec(projector=(32, 16)),
         distillation=DistillationSpec(teacher=str(teacher)),
     )
-    return dataclasses.replace(squares_recipe, objective=objective)
+    return dataclasses.replace(shallow, objective=objective)
 
 
 def distilling(recipe, **changes):
@@ -131,16 +132,6 @@ def test_a_term_without_a_teacher_is_refused():
         load_recipe("clip_emoji", overrides)
 
 
-def test_the_teacher_gives_what_the_exported_model_gives(student, teacher, random_batch):
-    learner, batch, exported = make_learner(student, make_mesh(ONE)), random_batch(), load(teacher)
-    params = with_teacher(learner, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), learner.shapes))
-    needs = frozenset(("teacher_image_query", "teacher_image_embedding", "teacher_text_embedding"))
-    found = jax.jit(lambda params: nnx.merge(learner.graph, params).teacher(batch, needs=needs, axes=Axes()))(params)
-    np.testing.assert_allclose(found["teacher_image_embedding"], exported.encode_image(batch["image"]), atol=2e-6)
-    np.testing.assert_allclose(found["teacher_image_query"], np.exp(3) * found["teacher_image_embedding"], rtol=1e-6)
-    assert found["teacher_text_embedding"].shape == (16, 32)
-
-
 def test_nothing_is_trained_kept_or_saved_of_a_teacher(student):
     mesh = abstract_mesh(replica=2, fsdp=2, tensor=2)
     student = dataclasses.replace(student, train=dataclasses.replace(student.train, ema_decay=0.9))
@@ -154,29 +145,26 @@ def test_nothing_is_trained_kept_or_saved_of_a_teacher(student):
 
 
 def test_a_student_trains_and_is_restored_and_exported_without_its_teacher(student, teacher, tmp_path):
-    shallow = lambda tower: dataclasses.replace(tower, depth=1)  # noqa: E731
+    terms = {"distillation_embedding": 1.0, "distillation_similarity": 1.0, "self_supervised": 1.0}
     student = dataclasses.replace(
         student,
-        model=dataclasses.replace(student.model, image=shallow(student.model.image), text=shallow(student.model.text)),
+        objective=dataclasses.replace(student.objective, terms=terms),
         mesh=ONE,
-        train=dataclasses.replace(student.train, steps=2, ema_decay=0.9),
-        eval=dataclasses.replace(student.eval, tasks={"heldout": EvalTaskSpec(kind="loss", data=student.data.train, negatives=8)}),
+        train=dataclasses.replace(student.train, steps=1, ema_decay=0.9, init=InitSpec(path=str(teacher), parameters=(r"model\..*",))),
+        eval=dataclasses.replace(student.eval, tasks={}),
     )
     workdir = tmp_path / "run"
     workdir.mkdir()
     metrics = train(student, workdir)
-    losses = {f"loss/{name}" for name in student.objective.terms}
-    assert losses | {f"heldout/{name}" for name in losses} <= metrics.keys()
-    assert all(np.isfinite(value) for value in metrics.values())
+    assert metrics["loss/self_supervised"] > 1 and metrics["grad_norm"] > 0
+    assert metrics["loss/distillation_embedding"] < 1e-9 and abs(metrics["loss/distillation_similarity"]) < 1e-5  # it starts as its teacher
 
     with Checkpoints(workdir, student.checkpoint) as checkpoints:
-        run = prepare(student, workdir, job=Job())
-        restored = begin(run, checkpoints).state
+        restored = named_leaves(begin(prepare(student, workdir, job=Job()), checkpoints).state.params)
     saved = load_file(teacher / "model.safetensors")
-    found = named_leaves(restored.params)
-    np.testing.assert_array_equal(found["teacher.towers.text.embedding"], saved["model.text.embedding"])
-    assert float(found["teacher.logit_scale"]) == 3
-    assert not any("teacher" in path.as_posix() for path in (workdir / "checkpoints").rglob("*"))
+    np.testing.assert_array_equal(restored["teacher.towers.text.embedding"], saved["model.text.embedding"])
+    assert float(restored["teacher.logit_scale"]) == 3
+    assert not np.array_equal(restored["model.text.embedding"], saved["model.text.embedding"])
 
     other = shutil.copytree(teacher, tmp_path / "other")
     (other / "config.json").write_text((other / "config.json").read_text().replace('"steps": 2', '"steps": 4'))
