@@ -34,8 +34,9 @@ class _Nearest:
 def hardest_negatives(queries: jax.Array, keys: jax.Array, *, count: int, form: PairForm, axes: Axes) -> Hardest:
     """The `count` = N keys of other samples that are most like each query; queries and keys f32[b, E], row by row of one sample.
 
-    Which of two equal keys comes first depends on the form; the vectors do not. The batch must have more than N samples. Floats of memory
-    beside the keys as the form holds them: 4 b (N + chunk), and b N E where they go around, which they then do twice.
+    Which of two equal keys comes first depends on the form; the vectors do not. The batch must have more than N samples. Where keys go
+    around they do so twice, or are gathered after all if that is less than the N keys of each row. Floats of memory beside the keys as
+    the form holds them: 4 b (N + chunk), and with the ring min(B, b N) E.
     """
     own = places(len(queries), axes=axes)
 
@@ -50,22 +51,28 @@ def hardest_negatives(queries: jax.Array, keys: jax.Array, *, count: int, form: 
     columns = spread((keys, own), form=form, axes=axes)
     start = _Nearest(similarity=jnp.full((len(queries), count), -jnp.inf), place=jnp.zeros((len(queries), count), jnp.int32))
     nearest, _ = visit(tile, start, columns, sums=NO_SUMS, form=form, axes=axes)
-    if form.name == "ring":
+    if form.name == "ring" and count < axes.count():
         return _collected(nearest.place, columns, form=form, axes=axes)
-    return Hardest(bank=columns[0], place=nearest.place)
+    return Hardest(bank=axes.all(keys), place=nearest.place)
 
 
 def _collected(place: jax.Array, columns: Columns, *, form: PairForm, axes: Axes) -> Hardest:
     """Keys go around once more, and each row takes its own out of those that pass, all of a device at a time."""
+    rows, count = place.shape
 
     def tile(held: jax.Array, columns: tuple[jax.Array, Labels]) -> tuple[jax.Array, tuple[()]]:
         keys, (theirs,) = columns
-        index = place - theirs[0]  # the rows of a device follow each other
+        index = place.T - theirs[0]  # the rows of a device follow each other
         here = (index >= 0) & (index < len(keys))
-        return jnp.where(here[..., None], keys[jnp.where(here, index, 0)], held), ()
 
-    start = jnp.zeros((*place.shape, columns[0].shape[1]))
+        def take(rank: int, held: jax.Array) -> jax.Array:
+            taken = keys[jnp.where(here[rank], index[rank], 0)]
+            return held.at[rank].set(jnp.where(here[rank][:, None], taken, held[rank]))
+
+        return jax.lax.fori_loop(0, count, take, held), ()  # one rank at a time: `held` is changed in place
+
+    start = jnp.zeros((count, rows, columns[0].shape[1]))
     whole = dataclasses.replace(form, chunk=len(columns[0]))
     held, _ = visit(tile, start, columns, sums=NO_SUMS, form=whole, axes=axes)
-    bank = held.reshape(-1, held.shape[-1])
-    return Hardest(bank=bank, place=jnp.arange(len(bank), dtype=jnp.int32).reshape(place.shape))
+    bank = held.reshape(count * rows, -1)
+    return Hardest(bank=bank, place=jnp.arange(len(bank), dtype=jnp.int32).reshape(count, rows).T)

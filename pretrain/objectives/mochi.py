@@ -40,11 +40,12 @@ class MoCHi(Contrastive):
     A device holds b rows; c keys are in a tile. Floats of memory beside the embeddings, and floats that a device sends, for either way:
 
         form      memory                          communication
-        gather    4 b (B + N) + 2 B E             all-gather B E twice, reduce-scatter B E
+        gather    4 b (B + N) + 2 B E             all-gather B E, reduce-scatter B E
         chunked   4 b (c + N) + 2 B E             the same
-        ring      4 b (c + N) + b N E + 6 b E     ppermutes through all devices, four times: 5 B E
+        ring      4 b (c + N) + 6 b E + b N E     ppermutes through all devices, four times: 5 B E; on N devices or fewer keys are
+                               (or + B E)         gathered for the mixtures: 5 B E as well
 
-    and 16 MiB for the mixed negatives, which are made for some rows at a time, and made again for the gradient.
+    and 16 MiB for the mixed negatives, which are made for some rows at a time.
     """
 
     def pairs(
@@ -105,15 +106,35 @@ def mixed(query: jax.Array, negatives: jax.Array, draws: Draws) -> jax.Array:
 def mixed_odds(scaled: jax.Array, own: jax.Array, queries: jax.Array, hardest: Hardest, keys: jax.Array, *, spec: MochiSpec) -> jax.Array:
     """f32[b]: log-odds of the mixed negatives of each row against its positive.
 
-    scaled f32[b, E] and own f32[b]: the queries with the scale, and their positives' logits; queries f32[b, E]: without it, no gradient.
+    scaled f32[b, E] and own f32[b]: the queries with the scale, and their positives' logits; queries f32[b, E]: without it. The negatives
+    are made for some rows at a time, and once: as they take no gradient, that of the queries is known with the value.
     """
 
-    def row(given: tuple[jax.Array, ...]) -> jax.Array:
+    def row(given: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
         scaled, own, query, place, key = given
-        negatives = jax.lax.stop_gradient(mixed(query, hardest.bank[place], drawn(key, spec=spec)))
-        logits = jnp.einsum("e,he->h", scaled, negatives, precision=jax.lax.Precision.HIGHEST)
-        return jax.nn.logsumexp(logits - own)
+        negatives = mixed(query, hardest.bank[place], drawn(key, spec=spec))
+        logits = jnp.einsum("e,he->h", scaled, negatives, precision=jax.lax.Precision.HIGHEST) - own
+        gradient = jnp.einsum("h,he->e", jax.nn.softmax(logits), negatives, precision=jax.lax.Precision.HIGHEST)
+        return jax.nn.logsumexp(logits), gradient
 
     floats = (spec.hardest + 3 * (spec.mixed + spec.with_query)) * queries.shape[1]
     at_once = max(1, min(len(queries), TILE_BYTES // (4 * floats)))
-    return jax.lax.map(jax.checkpoint(row), (scaled, own, queries, hardest.place, keys), batch_size=at_once)
+    given = jax.lax.stop_gradient((scaled, own, queries))
+    return with_gradient(*jax.lax.map(row, (*given, hardest.place, keys), batch_size=at_once), scaled, own)
+
+
+@jax.custom_vjp
+def with_gradient(odds: jax.Array, gradient: jax.Array, scaled: jax.Array, own: jax.Array) -> jax.Array:
+    """The log-odds f32[b], with `gradient` f32[b, E] with regard to `scaled` f32[b, E], and -1 with regard to `own` f32[b]."""
+    return odds
+
+
+def _forward(odds: jax.Array, gradient: jax.Array, scaled: jax.Array, own: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return odds, gradient
+
+
+def _backward(gradient: jax.Array, cotangent: jax.Array) -> tuple[None, None, jax.Array, jax.Array]:
+    return None, None, cotangent[:, None] * gradient, -cotangent
+
+
+with_gradient.defvjp(_forward, _backward)
