@@ -10,7 +10,8 @@ from safetensors.numpy import load_file, save_file
 
 from diptych.data.tokenizers import load_tokenizer
 from diptych.errors import UserError
-from diptych.pretrain.checkpoint import Checkpoints, items_of
+from diptych.pretrain.accumulate import loss_and_gradients
+from diptych.pretrain.checkpoint import Checkpoints, items_of, targets
 from diptych.pretrain.export.config import Origin
 from diptych.pretrain.export.export import export_run, write
 from diptych.pretrain.job import Job
@@ -21,6 +22,7 @@ from diptych.pretrain.run import begin, prepare
 from diptych.pretrain.spec import InitSpec
 from diptych.pretrain.spec_objective import DistillationSpec, SelfSupervisedSpec
 from diptych.pretrain.state import state_layouts, state_shapes
+from diptych.pretrain.step import batch_shapes
 from diptych.pretrain.teacher_files import check_teacher, teacher_of
 from diptych.pretrain.train import train
 from diptych.sharding.layouts import named_leaves
@@ -142,6 +144,19 @@ def test_nothing_is_trained_kept_or_saved_of_a_teacher(student):
         assert named_leaves(part) and not any("teacher" in name for name in named_leaves(part))
     sharded = named_leaves(layouts.params["teacher"], is_leaf=lambda leaf: isinstance(leaf, jax.P))
     assert sharded["towers.image.blocks.layers.mlp.up"] == jax.P(None, "fsdp", "tensor")
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_step_traces_over_all_axes_without_a_gradient_of_the_teacher(student, accumulate):
+    student = dataclasses.replace(student, train=dataclasses.replace(student.train, accumulate=accumulate))
+    mesh = abstract_mesh(replica=2, fsdp=2, tensor=2)
+    learner = make_learner(student, mesh)
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+        params = targets(learner.shapes, learner.layouts, mesh)
+        given = (params, batch_shapes(student, mesh), jax.ShapeDtypeStruct((), np.int32))
+        output, gradients = jax.eval_shape(lambda *given: loss_and_gradients(learner, *given), *given)
+    assert output.loss.shape == () and output.metrics.keys() >= {f"loss/{name}" for name in student.objective.terms}
+    assert named_leaves(gradients).keys() == {name for name in named_leaves(learner.shapes) if not name.startswith("teacher.")}
 
 
 def test_a_student_trains_and_is_restored_and_exported_without_its_teacher(student, teacher, tmp_path):
