@@ -25,6 +25,7 @@ from diptych.pretrain.objectives.objective import Objective
 from diptych.pretrain.spec import ModelSpec, ObjectiveSpec, TextTowerSpec
 from diptych.pretrain.spec_objective import CaptioningSpec
 from diptych.sharding.axes import mesh_axes
+from diptych.sharding.layouts import batch_layout, on_mesh
 from diptych.sharding.spec import AXES
 
 P = jax.P
@@ -35,7 +36,7 @@ def temporaries(mesh: jax.sharding.Mesh, *, rows: int, chunk: int, platform: str
     """Bytes of a device. rows: of the global batch."""
     spec = ObjectiveSpec(terms={"captioning": 1.0}, captioning=CaptioningSpec(vocab_chunk={0: None, -1: WORDS}.get(chunk, chunk)))
     graph, state = nnx.split(Objective(spec, model=ModelSpec(text=TextTowerSpec(eos_id=EOS, vocab_size=WORDS)), rngs=nnx.Rngs(0)))
-    axes, by_row, table_layout = mesh_axes(mesh), P(("replica", "fsdp")), P("fsdp", "tensor")
+    axes, by_row, table_layout = mesh_axes(mesh), batch_layout(mesh), on_mesh(P("fsdp", "tensor"), mesh)
 
     def local(hidden: jax.Array, shard: jax.Array, text: jax.Array) -> jax.Array:
         table = axes.whole(axes.vary(shard), table_layout, dtype=jnp.dtype(jnp.bfloat16))
