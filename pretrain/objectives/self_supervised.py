@@ -36,9 +36,9 @@ class SelfSupervised(Term):
     value and gradient:
 
         form      memory                        communication
-        gather    3 n 2B + 2B E'                all-gather 2B (E' + 3)
+        gather    3 n 2B + 2B E'                all-gather 2B (E' + 4)
         chunked   3 n c + 2B E'                 the same
-        ring      3 n c + 3 n E'                ppermutes 4B E' + 6B, while the products are computed
+        ring      3 n c + 3 n E'                ppermutes 4B E' + 10B, while the products are computed
     """
 
     needs = ("view_features",)
