@@ -119,7 +119,12 @@ def make_learner(recipe: Recipe, mesh: AnyMesh) -> Learner:
     So it does where the objective's settings contradict each other, and where the teacher that a term learns from, of whose folder it reads
     the config, does not go with the recipe.
     """
-    compute = Compute(dtype=jnp.dtype(recipe.train.dtype), remat=recipe.train.remat, scan_unroll=recipe.train.scan_unroll)
+    compute = Compute(
+        dtype=jnp.dtype(recipe.train.dtype),
+        remat=recipe.train.remat,
+        scan_unroll=recipe.train.scan_unroll,
+        in_turn=not recipe.optimizer.freeze,
+    )
     teacher = teacher_of(recipe, tensor=mesh.shape["tensor"])
     module = nnx.eval_shape(lambda: LearnerModule(recipe, teacher=teacher, compute=compute, rngs=nnx.Rngs(0)))
     fit_layouts(module, mesh.shape)

@@ -22,11 +22,13 @@ class Compute:
     """How a tower runs, whatever it computes.
 
     dtype: of the arithmetic. remat: `none`, `dots` or `full`; `auto` counts as that. scan_unroll: layers compiled as straight code; 0: all.
+    in_turn: the text tower's gradient is done before the image tower's begins. For towers of which both are trained: see `DualEncoder`.
     """
 
     dtype: jnp.dtype = jnp.float32
     remat: str = "none"
     scan_unroll: int = 1
+    in_turn: bool = False
 
     def full_products(self) -> contextlib.AbstractContextManager[Any]:
         """In its scope the products of float32 towers are float32 ones: left to themselves TPUs take bfloat16 passes, and GPUs TF32."""

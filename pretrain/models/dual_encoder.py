@@ -29,6 +29,7 @@ class DualEncoder(nnx.Module):
     """CLIP (Radford et al., 2021), SigLIP (Zhai et al., 2023): image and text to unit vectors of one space."""
 
     def __init__(self, spec: ModelSpec, *, image_size: int, compute: Compute, rngs: nnx.Rngs):
+        self.compute = compute
         self.image = ImageTower(spec.image, image_size=image_size, embed_dim=spec.embed_dim, compute=compute, rngs=rngs)
         self.text = TextTower(spec.text, embed_dim=spec.embed_dim, compute=compute, rngs=rngs)
 
@@ -39,12 +40,25 @@ class DualEncoder(nnx.Module):
 
         image_embedding and text_embedding, float32[B, E]; of a batch with `image_views` view_features, f[B, 2, D].
         """
+        both = self.compute.in_turn and needs >= {"image_embedding", "text_embedding"}
+        found = self._in_turn(batch, axes=axes, random=random) if both else {}
         encoders = {
             "image_embedding": lambda: self._image_embedding(batch, axes=axes, random=random),
             "text_embedding": lambda: self.encode_text(batch["text"], axes=axes),
             "view_features": lambda: self.encode_views(batch["image_views"], axes=axes, random=random),
         }
-        return {name: encoders[name]() for name in sorted(needs)}
+        return {name: found[name] if name in found else encoders[name]() for name in sorted(needs)}
+
+    def _in_turn(self, batch: Mapping[str, jax.Array], *, axes: Axes, random: Randomness | None) -> dict[str, jax.Array]:
+        """Both embeddings; the text tower's gradient comes before the image tower's, so that its activations are gone by then.
+
+        Left to itself libtpu takes the image tower's first: So400m (128 images a device, fsdp 64) needs 4.04 GiB, in turn 3.58.
+        """
+        image = self._image_embedding(batch, axes=axes, random=random)
+        with jax.named_scope("text_tower"):
+            image, x = jax.lax.optimization_barrier((image, self.text.first(batch["text"], axes=axes)))
+            text = unit(self.text.embed_from(x, batch["text"], axes=axes))
+        return {"image_embedding": image, "text_embedding": text}
 
     def encode_image(self, images: Images, *, axes: Axes, random: Randomness | None = None) -> jax.Array:
         """uint8[B, H, W, 3], or patches -> float32[B, E], rows of length one. random: of a training step; None: an evaluation."""

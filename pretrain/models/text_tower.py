@@ -57,15 +57,16 @@ class TextTower(nnx.Module):
 
     def __call__(self, tokens: jax.Array, *, axes: Axes) -> TowerOutput:
         """i32[B, T] -> tokens f[B, T, D] (before the last norm, as CoCa's decoder reads them) and pooled f[B, D] (after it)."""
-        x = self.blocks(self._embed(tokens, axes), axes=axes, mask=self._mask(tokens))
+        x = self.blocks(self.first(tokens, axes=axes), axes=axes, mask=self._mask(tokens))
         return TowerOutput(tokens=x[:, : tokens.shape[1]], pooled=self.norm(self._row(x, tokens))[:, 0])
 
     def embed(self, tokens: jax.Array, *, axes: Axes) -> jax.Array:
         """i32[B, T] -> the vector that the embedding is made of, f[B, E]; nothing is computed for tokens that no one reads."""
-        mask = self._mask(tokens)
-        row = self.blocks.at(
-            self._embed(tokens, axes), lambda x: self._row(x, tokens), axes=axes, mask=mask, row_mask=self._row_mask(tokens)
-        )
+        return self.embed_from(self.first(tokens, axes=axes), tokens, axes=axes)
+
+    def embed_from(self, x: jax.Array, tokens: jax.Array, *, axes: Axes) -> jax.Array:
+        """The same from what `first` made of the tokens."""
+        row = self.blocks.at(x, lambda x: self._row(x, tokens), axes=axes, mask=self._mask(tokens), row_mask=self._row_mask(tokens))
         return self.project(self.norm(row)[:, 0], axes=axes)
 
     def project(self, pooled: jax.Array, *, axes: Axes) -> jax.Array:
@@ -74,7 +75,8 @@ class TextTower(nnx.Module):
             pooled = pooled @ gathered_weight(self.projection, axes=axes, dtype=self.compute.dtype)
         return pooled if self.projection_bias is None else add(pooled, self.projection_bias[...])
 
-    def _embed(self, tokens: jax.Array, axes: Axes) -> jax.Array:
+    def first(self, tokens: jax.Array, *, axes: Axes) -> jax.Array:
+        """i32[B, T] -> what the first block reads, f[B, T, D]."""
         position = gathered_weight(self.position, axes=axes, dtype=jnp.float32)
         x = look_up(gathered_weight(self.embedding, axes=axes, dtype=self.compute.dtype), tokens)
         x = add(x, position[: tokens.shape[1]])

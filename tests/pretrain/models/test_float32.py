@@ -39,7 +39,7 @@ def table_gradient(spec, tokens, cotangents, sizes):
     layouts = on_mesh(layouts_of(state), mesh)
 
     def local(params, tokens, cotangents):
-        x = nnx.merge(graph, axes.vary(params))._embed(tokens, axes)
+        x = nnx.merge(graph, axes.vary(params)).first(tokens, axes=axes)
         return axes.sum((x.astype(jnp.float32) * cotangents).sum())
 
     with jax.set_mesh(mesh):
