@@ -15,6 +15,7 @@ from .compiler_options import compiler_options
 from .flops import Product, count_products
 from .hbm import hbm_bytes
 from .hlo import parse
+from .hlo_text import compiled_text
 from .memory import Memory, argument_bytes, memory_of, usable_bytes, used_when_full
 from .placement import Placement, placement_of
 from .plan_cache import PlanCache, plan_key
@@ -114,6 +115,6 @@ def weigh(lowered: jax.stages.Lowered, placement: Placement, *, options: Mapping
             raise
         return Weight(memory=None, needed=needed, traffic=(), hbm_bytes=0.0, compile_seconds=time.perf_counter() - start)
     seconds = time.perf_counter() - start
-    memory, module = memory_of(compiled), parse(compiled.as_text() or "")
+    memory, module = memory_of(compiled), parse(compiled_text(lowered, compiled, options=options or {}))
     rows = traffic(collectives(module, placement.mesh), placement)
     return Weight(memory=memory, needed=memory.peak, traffic=tuple(rows), hbm_bytes=hbm_bytes(module), compile_seconds=seconds)

@@ -13,6 +13,7 @@ from diptych.pretrain.lowering import lower_step
 from diptych.pretrain.recipe import load_recipe
 from diptych.sharding.collectives import collectives
 from diptych.sharding.hlo import parse
+from diptych.sharding.hlo_text import compiled_text
 from diptych.sharding.layouts import is_layout, named_leaves
 from diptych.sharding.mesh import make_mesh, mesh_over
 from diptych.sharding.spec import MeshSpec
@@ -43,9 +44,10 @@ class Step:
         return [each for each in self.found if each.kind == kind and each.axes == axes]
 
 
-def compiled_step(recipe, mesh, *, platform, itemsize, options=None):
+def compiled_step(recipe, mesh, *, platform, itemsize, options):
     with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-        text = lower_step(recipe, mesh, platform=platform).compile(compiler_options=options).as_text()
+        lowered = lower_step(recipe, mesh, platform=platform)
+        text = compiled_text(lowered, lowered.compile(compiler_options=options), options=options)
     learner = make_learner(recipe, mesh)
     layouts = named_leaves(learner.layouts, is_leaf=is_layout)
     shapes = {name: array.shape for name, array in named_leaves(learner.shapes).items()}
@@ -106,7 +108,7 @@ def pod_step():
     from diptych.sharding.topology import find_topology
 
     recipe = load_recipe("siglip_vit_b16", ["mesh.replica=16", "mesh.fsdp=64", "train.remat=full"])
-    return compiled_step(recipe, mesh_over(recipe.mesh, find_topology("v5p:8x8x16").devices), platform="tpu", itemsize=BFLOAT16)
+    return compiled_step(recipe, mesh_over(recipe.mesh, find_topology("v5p:8x8x16").devices), platform="tpu", itemsize=BFLOAT16, options={})
 
 
 def test_a_pod_gathers_no_stack_whole_and_sends_nothing_to_all(pod_step):
