@@ -99,6 +99,7 @@ def stages(recipe: Any, *, sources: Any, tokenizer: Any, samples: int) -> dict[s
 def loader(recipe: Any, *, sources: Any, tokenizer: Any, samples: int, batch_size: int) -> float:
     """Samples a second of the training stream, from its first batch on."""
     from ..data.pipeline import TrainStream
+    from ..pretrain.views import wanted_views
 
     stream = TrainStream(
         recipe.data,
@@ -108,6 +109,7 @@ def loader(recipe: Any, *, sources: Any, tokenizer: Any, samples: int, batch_siz
         batch_size=batch_size,
         seed=SEED,
         slots=np.arange(batch_size),
+        views=wanted_views(recipe),
     )
     try:
         for _ in range(BATCHES_AHEAD):
