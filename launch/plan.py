@@ -64,7 +64,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         values |= split_temporaries(found, cache=cache)
     print_plan(found, values)
     if rows:
-        print_frontier(rows, title=f"{len(rows)} steps compiled for the {'largest batch' if args.search == 'batch' else 'fastest step'}")
+        steps, goal = f"{len(rows)} step{'s' if len(rows) > 1 else ''}", "largest batch" if args.search == "batch" else "fastest step"
+        print_frontier(rows, title=f"{steps} compiled for the {goal}")
         values["frontier"] = rows
     if args.plot is not None:
         from .plan_plot import draw_plan

@@ -29,7 +29,7 @@ def here(name="here:8"):
 
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory):
-    """What `diptych plan` printed of the tiny recipe, the folder that it wrote to, and the JSON."""
+    """What `diptych plan` printed of the tiny recipe, the folder that it wrote to, and the JSON; the search stops at the recipe itself."""
     folder = tmp_path_factory.mktemp("plan")
     command = [
         "plan",
@@ -45,7 +45,7 @@ def planned(tmp_path_factory):
     ]
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as printed:
         patch.setattr(topology, "find_topology", here)
-        assert main([*command, "--config.mesh.replica=2", "--config.train.remat=full"]) == 0
+        assert main([*command, "--search", "batch", "--compiles", "1", "--config.mesh.replica=2", "--config.train.remat=full"]) == 0
     return printed.getvalue(), folder, json.loads(printed.getvalue().splitlines()[-1])
 
 
@@ -72,6 +72,14 @@ def test_a_plan_is_printed_drawn_and_kept(planned):
         assert said in printed
     assert (folder / "plan.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((folder / "run/plan.json").read_text()) == values
+
+
+def test_a_search_ends_with_its_frontier(planned):
+    printed, _, values = planned
+    [row] = values["frontier"]
+    assert row["on_frontier"] and (row["batch_size"], row["remat"], row["mesh"]) == (32, "full", values["mesh"])
+    assert row["samples_per_second"] == values["samples_per_second"]
+    assert printed.rindex("1 step compiled for the largest batch") > printed.rindex("usable_hbm_gib  ")
 
 
 def test_the_bar_is_of_all_that_a_device_holds(planned):
