@@ -13,7 +13,7 @@ from safetensors import safe_open
 
 from ..sharding.layouts import path_name, places
 from .export.config import WEIGHTS
-from .teacher_files import scale_name
+from .export.scales import scale_name
 
 if TYPE_CHECKING:
     from .learner import Learner

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from ..errors import UserError
 from .check_distillation import LOGITS, distils
 from .export.config import WEIGHTS, ExportConfig, read_config
 from .export.encoder import check_weights
+from .export.scales import scale_name
 from .spec import ModelSpec, Recipe
 
 SETTING = "objective.distillation.teacher"
@@ -93,11 +93,6 @@ def check_teacher(recipe: Recipe, tokenizer: Tokenizer, *, shapes: Any) -> None:
         raise _unfit(recipe, f"reads other token ids than data.tokenizer.path = {recipe.data.tokenizer.path}; accepted is its tokenizer")
     if recipe.objective.terms.get(LOGITS) and scale_name(stored) is None:
         raise _unfit(recipe, f"has no logit_scale, which objective.terms.{LOGITS} reads; accepted is one with a contrastive term")
-
-
-def scale_name(names: Iterable[str]) -> str | None:
-    """The first of the stored parameters that is the logarithm of a logit scale; None where there is none."""
-    return next((name for name in sorted(names) if name.startswith("objective.") and name.endswith(".logit_scale")), None)
 
 
 def _unfit(recipe: Recipe, why: str) -> UserError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from ..models.blocks import Compute
 from ..models.dual_encoder import build_model
 from .config import WEIGHTS, ExportConfig, read_config
 from .images import ImageLike, as_list, load_images
+from .scales import scale_and_bias
 
 # Rows are padded to the next of these sizes: so many compiles at most, whatever is asked.
 SIZES = (1, 4, 16, 64, 256)
@@ -31,7 +31,7 @@ SIZES = (1, 4, 16, 64, 256)
 class Encoder:
     """The two towers of a trained model, in float32 on one device.
 
-    embed_dim: E. logit_scale: what training multiplied cosines with, exp(log scale). logit_bias: what it added, 0 where it had none.
+    embed_dim: E. logit_scale: what training multiplied cosines with. logit_bias: what it added, 0 where it had none (`scales.py`).
     """
 
     def __init__(self, config: ExportConfig, weights: Mapping[str, np.ndarray], tokenizer: Tokenizer):
@@ -42,8 +42,7 @@ class Encoder:
         check_weights(shapes, weights)
         self.config = config
         self.embed_dim = config.model.embed_dim
-        self.logit_scale = math.exp(_scalar(weights, "logit_scale"))
-        self.logit_bias = _scalar(weights, "logit_bias")
+        self.logit_scale, self.logit_bias = scale_and_bias(weights)
         self._tokenizer = tokenizer
         self._params = jax.device_put(jax.tree.map_with_path(lambda path, _: weights[f"model.{path_name(path)}"], shapes))
         self._image = jax.jit(lambda params, images: nnx.merge(graph, params).encode_image(images, axes=Axes()))
@@ -98,8 +97,3 @@ def check_weights(shapes: Any, weights: Mapping[str, np.ndarray | jax.ShapeDtype
         if found is None or found.shape != wanted.shape:
             has = "is missing" if found is None else f"has the shape {found.shape}"
             raise UserError(f"{WEIGHTS}: model.{name} {has}; accepted is {wanted.shape}, as config.json describes the model")
-
-
-def _scalar(weights: Mapping[str, np.ndarray], name: str) -> float:
-    """The objective's parameter of that name; 0 where it has none."""
-    return next((float(value) for key, value in weights.items() if key.startswith("objective.") and key.endswith(f".{name}")), 0.0)
