@@ -20,7 +20,7 @@ from .models.parameters import bounds_of
 from .models.teacher import PREFIX, Teacher
 from .objectives.objective import Objective
 from .objectives.term import TermOutput
-from .randomness import Randomness, step_randomness
+from .randomness import Randomness, seed_key, step_randomness
 from .spec import ModelSpec, Recipe
 from .teacher import joined, of_teacher
 from .teacher_files import teacher_of
@@ -70,7 +70,7 @@ class Learner:
 
         A teacher's are zeros: `load_teacher` has them.
         """
-        module = LearnerModule(self.recipe, teacher=self.teacher, compute=self.compute, rngs=nnx.Rngs(self.recipe.seed))
+        module = LearnerModule(self.recipe, teacher=self.teacher, compute=self.compute, rngs=nnx.Rngs(seed_key(self.recipe.seed)))
         params = nnx.as_pure(nnx.state(module))
         return joined(params, jax.tree.map(jnp.zeros_like, of_teacher(params)))
 

@@ -8,6 +8,9 @@ import zlib
 import jax
 import jax.numpy as jnp
 
+# Said wherever a key is made: under another default (`JAX_DEFAULT_PRNG_IMPL`) the draws of a row would depend on the rows beside it.
+GENERATOR = "threefry2x32"
+
 
 @dataclasses.dataclass(frozen=True)
 class Randomness:
@@ -31,4 +34,9 @@ class Randomness:
 
 def step_randomness(seed: int, step: jax.Array, slots: jax.Array) -> Randomness:
     """The draws of step `step`, i32[], for rows at `slots`."""
-    return Randomness(key=jax.random.fold_in(jax.random.key(seed), step), slots=slots)
+    return Randomness(key=jax.random.fold_in(seed_key(seed), step), slots=slots)
+
+
+def seed_key(seed: int) -> jax.Array:
+    """The key of a seed."""
+    return jax.random.key(seed, impl=GENERATOR)
