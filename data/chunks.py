@@ -12,6 +12,7 @@ from .bad import IN_A_ROW, Bad, BadCounts, count_bad
 from .captions import caption_members
 from .embedding_cache import NAME as EMBEDDING
 from .image_sizes import size_at
+from .labels import NAME as LABEL
 from .order import Drawn, Order, generator, positions
 from .picture import Picture
 from .samples import Loaded, TrainSamples
@@ -55,7 +56,7 @@ class Chunks:
     def __call__(self, number: int) -> dict[str, Any]:
         """{"image" or what else an image becomes: uint8[n,...], "text": int32[n,T], "bad": int32[n], "bad_draws": list of Bad, by row}.
 
-        With views of the images also "image_views": uint8[n,2,S,S,3].
+        With views of the images also "image_views": uint8[n,2,S,S,3], with `data.label_key` "label": int32[n].
         """
         batch, part = divmod(number, self.per_batch)
         first = self._start + batch * self._batch_size
@@ -67,11 +68,15 @@ class Chunks:
             before = len(found)
             loaded = self._load(position, found)
             bad[row] = len(found) - before
-            for name, value in (self._images(loaded.image, position, first) | {"text": self._text(loaded, position, first)}).items():
+            for name, value in self._row(loaded, position, first).items():
                 if not row:
                     rows[name] = np.empty((len(slots), *value.shape), value.dtype)
                 rows[name][row] = value
         return {**rows, "bad": bad, BAD: found}
+
+    def _row(self, loaded: Loaded, position: int, first: int) -> dict[str, np.ndarray]:
+        row = self._images(loaded.image, position, first) | {"text": self._text(loaded, position, first)}
+        return row if self._spec.label_key is None else row | {LABEL: np.asarray(loaded.label, np.int32)}
 
     def _images(self, image: Picture, position: int, first: int) -> dict[str, np.ndarray]:
         if self._spec.embeddings is not None:

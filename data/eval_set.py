@@ -18,6 +18,7 @@ from .captions import caption_members, caption_of, captions_of
 from .decode import image_of
 from .index import index_shards
 from .known_bad import known_bad
+from .labels import label_of
 from .order import generator
 from .read_in_order import readers
 from .sample import Sample
@@ -55,6 +56,10 @@ class EvalSet:
     def member(self, key_spec: str) -> list[str]:
         """The text of a member of each sample: `txt`, `cls`, `json:KEY`. Raises UserError where a sample lacks it."""
         return self._parallel(lambda sample: self._member(self._index.read(sample), key_spec), self._numbers.tolist())
+
+    def labels(self, key_spec: str) -> np.ndarray:
+        """int32[len]: the class of each sample by `cls` or `json:KEY`, -1 where it has none. UserError where one is no whole number."""
+        return np.array(self._parallel(lambda sample: self._label(self._index.read(sample), key_spec), self._numbers.tolist()), np.int32)
 
     def images(self, start: int, stop: int) -> np.ndarray:
         """uint8[n, S, S, 3]: samples start .. stop - 1, decoded by `data.threads` threads. The array is the caller's."""
@@ -115,6 +120,14 @@ class EvalSet:
         except BadSample as bad:
             raise UserError(
                 f"{self._setting} has the sample {raw.key} in {raw.shard} without {key!r} ({bad.reason}); accepted are samples with it"
+            ) from bad
+
+    def _label(self, raw: Sample, key: str) -> int:
+        try:
+            return label_of(raw, key)
+        except BadSample as bad:
+            raise UserError(
+                f"{self._setting} has the sample {raw.key} in {raw.shard} with a bad label ({bad.reason}); accepted are whole numbers"
             ) from bad
 
     def _parallel(self, function: Callable[[int], T], samples: Iterable[int]) -> list[T]:

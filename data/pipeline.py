@@ -40,6 +40,8 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
 
     With views, "image_views": uint8[b,2,S,S,3] are in it too.
 
+    With `data.label_key` "label": int32[b], -1 where a sample has none.
+
     With `data.embeddings` "image_embedding": float32[b,E] stands for the image.
 
     Shards from far away are fetched ahead into the host's shard cache; until one has arrived, its samples are read by ranges.

@@ -12,6 +12,7 @@ from .cache import BoundedCache
 from .captions import Captions, captions_of, choose, is_random
 from .decode import picture_of
 from .embedding_cache import EmbeddingCache
+from .labels import ABSENT, label_of
 from .order import Drawn
 from .picture import Picture, memory_of
 from .sample import Sample
@@ -28,11 +29,12 @@ OBJECT_BYTES = 500
 class Loaded:
     """image: RGB, as `prepare_both` leaves it; with `data.embeddings` float32[E], which stands for it.
 
-    text: int32[T], or with captions that are drawn what they are drawn from.
+    text: int32[T], or with captions that are drawn what they are drawn from. label: the class by `data.label_key`, -1: none.
     """
 
     image: Picture
     text: np.ndarray | Captions
+    label: int = ABSENT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,9 +88,10 @@ class TrainSamples:
         try:
             image = self._image(raw, drawn)
             captions = captions_of(raw, self._spec)
+            label = ABSENT if self._spec.label_key is None else label_of(raw, self._spec.label_key)
         except BadSample as bad:
             return Rejected(raw.shard, raw.key, bad.reason)
         text = captions if self._draws_captions else self.ids(captions, None)
-        loaded = Loaded(image, text)
+        loaded = Loaded(image, text, label)
         self._cache.put(drawn, loaded, size=memory_of(image) + text.nbytes + OBJECT_BYTES)
         return loaded

@@ -168,6 +168,8 @@ class DataSpec:
     text_schedule: captions of fewer tokens than `model.text.context_length` for a part of training; absent: none.
     epoch_samples: how many samples make an epoch, for durations in epochs; absent: as many as the sources hold.
     text_key: member of the sample with the caption: `txt`, or `json:KEY`.
+    label_key: member of the sample with its class, a whole number: `cls`, or `json:KEY`; a sample without it, or with a negative one, has
+        none. Read by the term `unicl`. Absent: no sample has one.
     text_lengths: lengths to which a batch's captions may be cut when all of them are shorter. Exact for causal text alone. Empty: never.
     max_bad_fraction: share of bad samples above which the run fails, judged after 1,000 draws of the whole job.
     views: what the two extra views of an image are made by, where the objective has a term that compares them; else none are made.
@@ -194,6 +196,7 @@ class DataSpec:
     text_schedule: TextScheduleSpec | None = None
     epoch_samples: int | None = runtime(None)
     text_key: str = "txt"
+    label_key: str | None = None
     text_lengths: tuple[int, ...] = runtime(())
     max_bad_fraction: float = runtime(0.01)
     embeddings: str | None = runtime(None)

@@ -11,6 +11,7 @@ from .check_data import check_data
 from .check_distillation import check_distillation
 from .check_embeddings import check_embeddings
 from .check_images import check_images
+from .check_labels import check_labels
 from .check_numbers import check_numbers
 from .check_optimizer import check_optimizer
 from .check_padding import check_padding
@@ -61,6 +62,7 @@ def check(recipe: Recipe) -> None:
     check_embeddings(recipe)
     check_text_lengths(recipe)
     check_objective(recipe)
+    check_labels(recipe)
     check_views(recipe)
     check_distillation(recipe)
     check_train(recipe)

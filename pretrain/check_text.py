@@ -16,6 +16,8 @@ def check_text(data: DataSpec) -> None:
     """Raises UserError for the first setting of `data.caption` and `data.tokenizer` that cannot be trained with."""
     check_tokenizer_spec(data.tokenizer)
     _check_member("data.text_key", data.text_key)
+    if data.label_key is not None:
+        _check_member("data.label_key", data.label_key)
     _check_caption(data.caption)
 
 

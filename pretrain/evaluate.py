@@ -137,8 +137,16 @@ def make_evaluator(name: str, spec: EvalTaskSpec, recipe: Recipe, tokenizer: Tok
         raise UserError(f"eval.tasks.{name}.kind = {spec.kind!r} is unknown; accepted are {', '.join(EVALUATORS)}")
     tokenize = functools.partial(tokenizer, context_length=recipe.model.text.context_length)
     samples = EvalSet(spec.data, spec=recipe.data, setting=f"eval.tasks.{name}.data")
-    size, views = recipe.data.image_size, wanted_views(recipe)
-    return EVALUATORS[spec.kind](Task(name=name, spec=spec, samples=samples, tokenize=tokenize, image_size=size, views=views))
+    task = Task(
+        name=name,
+        spec=spec,
+        samples=samples,
+        tokenize=tokenize,
+        image_size=recipe.data.image_size,
+        views=wanted_views(recipe),
+        label_key=recipe.data.label_key,
+    )
+    return EVALUATORS[spec.kind](task)
 
 
 def evaluation_mesh(recipe: Recipe, device_count: int) -> MeshSpec:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ..data.labels import NAME as LABEL
 from ..data.views import COUNT, NAME
 from ..sharding.axes import AnyMesh
 from ..sharding.compiler_options import compiler_options
@@ -112,5 +113,7 @@ def batch_shapes(recipe: Recipe, mesh: AnyMesh, *, shape: StepShape = WHOLE) -> 
         row["image"] = ((pixels, pixels, 3), jnp.uint8)
     if wanted_views(recipe) is not None:
         row[NAME] = ((COUNT, pixels, pixels, 3), jnp.uint8)
+    if recipe.data.label_key is not None:
+        row[LABEL] = ((), jnp.int32)
     sharding = jax.NamedSharding(mesh, batch_layout(mesh))
     return {name: jax.ShapeDtypeStruct((rows, *shape), dtype, sharding=sharding) for name, (shape, dtype) in row.items()}

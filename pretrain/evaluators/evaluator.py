@@ -26,6 +26,9 @@ class Samples(Protocol):
     def member(self, key_spec: str) -> list[str]:
         """`txt`, `cls` or `json:KEY` of each sample."""
 
+    def labels(self, key_spec: str) -> np.ndarray:
+        """int32[len]: the class of each sample by `cls` or `json:KEY`, -1: none."""
+
     def images(self, start: int, stop: int) -> np.ndarray:
         """uint8[stop - start, S, S, 3], transformed for evaluation."""
 
@@ -38,7 +41,7 @@ class Task:
     """One entry of `eval.tasks` with its data.
 
     tokenize: texts -> int32[B, T] at the model's full context length. image_size: S of the images. views: by what
-    the views of an image are made, where the objective compares them.
+    the views of an image are made, where the objective compares them. label_key: of the labels that the objective reads.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Task:
     tokenize: Callable[[Sequence[str]], np.ndarray]
     image_size: int
     views: ViewsSpec | None = None
+    label_key: str | None = None
 
     def setting(self, field: str) -> str:
         """The full recipe path of a field of the task, for messages."""

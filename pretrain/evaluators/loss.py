@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...data.labels import NAME as LABEL
 from ...data.views import NAME
 from ...errors import UserError
 from ..encode import Encoders, Params, array_rows, place
@@ -27,6 +28,8 @@ class Loss:
         self._rows = {"image": task.images(), "text": array_rows(task.tokenize(task.samples.captions())), "slot": array_rows(slots)}
         if task.views is not None:
             self._rows[NAME] = task.image_views(task.views)
+        if task.label_key is not None:
+            self._rows[LABEL] = array_rows(task.samples.labels(task.label_key))
 
     @staticmethod
     def lower_is_better(metric: str) -> bool:

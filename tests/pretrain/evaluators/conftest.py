@@ -25,6 +25,9 @@ class FakeSamples:
     def member(self, key_spec):
         return self._members[key_spec]
 
+    def labels(self, key_spec):
+        return np.array(self._members[key_spec], np.int32)
+
     def images(self, start, stop):
         return self._images[start:stop]
 

@@ -41,6 +41,21 @@ def test_each_term_of_several(tiny_recipe, random_batch, make_task):
         assert value == pytest.approx(np.mean([part[name] for part in dense]), rel=1e-5)
 
 
+def test_unicl_reads_the_labels_of_the_task(tiny_recipe, random_batch, make_task, one_device):
+    recipe = tiny_recipe()
+    recipe = dataclasses.replace(recipe, objective=dataclasses.replace(recipe.objective, terms={"unicl": 1.0}))
+    batch, found = random_batch(size=19), []
+    for label in (np.arange(19) % 3, np.full(19, -1)):
+        task = make_task(19, images=batch["image"], members={"cls": label}, negatives=8)
+        task = dataclasses.replace(task, label_key="cls")
+        given = {"recipe": recipe, "mesh": one_device, "batch": batch | {"label": label.astype(np.int32)}, "task": task}
+        with jax.set_mesh(one_device):
+            loss, dense = evaluated_and_dense(**given)
+        assert loss == {"loss": pytest.approx(np.mean([part["loss"] for part in dense]), rel=1e-5)}
+        found.append(loss["loss"])
+    assert abs(found[0] - found[1]) > 1e-3
+
+
 def test_fewer_samples_than_negatives(make_task):
     with pytest.raises(UserError, match=r"eval.tasks.t.negatives = 16, and eval.tasks.t.data has 15 samples; accepted is 1 to 15"):
         Loss(make_task(15, negatives=16))
