@@ -57,3 +57,13 @@ def test_wrong_schedules_are_answered_in_one_sentence(tiny_recipe, images, texts
     with pytest.raises(UserError) as error:
         check(dataclasses.replace(recipe, data=data))
     assert str(error.value).startswith(sentence) and "accepted" in str(error.value)
+
+
+def test_unicl_compares_captions_that_were_all_cut_alike(tiny_recipe):
+    recipe = tiny_recipe()
+    data = dataclasses.replace(recipe.data, train=("a.tar",))
+    recipe = dataclasses.replace(recipe, data=data, objective=dataclasses.replace(recipe.objective, terms={"unicl": 1.0}))
+    check(scheduled(recipe, texts=TextScheduleSpec(length=4)))
+    for reduction in ("random", "block"):
+        with pytest.raises(UserError, match=f"data.text_schedule.reduction = '{reduction}' cuts equal captions differently.*truncate"):
+            check(scheduled(recipe, texts=TextScheduleSpec(length=4, reduction=reduction)))
