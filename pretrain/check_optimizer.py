@@ -24,7 +24,7 @@ def check_optimizer(optimizer: OptimizerSpec) -> None:
         ("lr_multipliers", tuple(pattern for pattern, _ in optimizer.lr_multipliers)),
         ("decay_multipliers", tuple(pattern for pattern, _ in optimizer.decay_multipliers)),
     ):
-        _check_patterns(f"optimizer.{setting}", patterns)
+        check_patterns(f"optimizer.{setting}", patterns)
 
 
 def _check_schedule(optimizer: OptimizerSpec) -> None:
@@ -57,7 +57,8 @@ def _check_averages(optimizer: OptimizerSpec) -> None:
             raise UserError(f"optimizer.{setting} = {value} is out of range; accepted is a number from 0 to below 1")
 
 
-def _check_patterns(setting: str, patterns: tuple[str, ...]) -> None:
+def check_patterns(setting: str, patterns: tuple[str, ...]) -> None:
+    """Raises UserError for the first of the patterns of `setting` that is no regular expression."""
     for pattern in patterns:
         try:
             re.compile(pattern)

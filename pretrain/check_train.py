@@ -1,9 +1,10 @@
-"""The settings of the step: averages of the parameters, and steps that are left out."""
+"""The settings of the step: averages of the parameters, steps that are left out, and what a run starts from."""
 
 from __future__ import annotations
 
 from ..errors import UserError
-from .spec import Recipe
+from .check_optimizer import check_patterns
+from .spec import InitSpec, Recipe
 
 
 def check_train(recipe: Recipe) -> None:
@@ -19,3 +20,13 @@ def check_train(recipe: Recipe) -> None:
         raise UserError(f"eval.params = {params!r} is unknown; accepted is ema or raw")
     if params == "ema" and decay is None:
         raise UserError("eval.params = 'ema' needs train.ema_decay, which is none; accepted is raw, or a train.ema_decay such as 0.9999")
+    _check_init(recipe.train.init)
+
+
+def _check_init(init: InitSpec) -> None:
+    check_patterns("train.init.parameters", init.parameters)
+    if init.path is None and init.parameters != InitSpec().parameters:
+        raise UserError(
+            f"train.init.parameters = {init.parameters} are of train.init.path, which is none; "
+            "accepted is a folder that `diptych export` wrote"
+        )

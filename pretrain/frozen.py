@@ -32,6 +32,17 @@ def trained(params: Any, freeze: tuple[str, ...]) -> Any:
     return jax.tree.map_with_path(lambda path, _: path_name(path) not in frozen, params)
 
 
+def check_start(which: Any, *, given: frozenset[str]) -> None:
+    """Raises UserError where a tower would stay as it was drawn. which: as `trained`. given: names of what starts from `train.init`."""
+    for tower in ("image", "text"):
+        names = {name: free for name, free in named_leaves(which).items() if name.startswith(f"model.{tower}.")}
+        if names and not any(names.values()) and not given & names.keys():
+            raise UserError(
+                f"optimizer.freeze freezes model.{tower}, of which train.init.path gives nothing, so that it would stay as it was drawn; "
+                "accepted is a folder that `diptych export` wrote, with train.init.parameters that name the tower"
+            )
+
+
 def kept(tree: Any, which: Any) -> Any:
     """The leaves of `tree` where `which`, a tree of bool, is true; None, which is no leaf, at the others."""
     return jax.tree.map(lambda keep, leaf: leaf if keep else None, which, tree)

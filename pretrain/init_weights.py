@@ -18,6 +18,7 @@ from ..errors import UserError
 from ..schema import identity
 from ..sharding.layouts import named_leaves, path_name, places
 from .export.config import WEIGHTS, ExportConfig, read_config
+from .frozen import check_start
 from .learner import Learner
 from .optimizers.names import check_pattern, matches
 from .spec import Recipe
@@ -57,12 +58,14 @@ def open_weights(recipe: Recipe) -> InitWeights:
 def init_weights(recipe: Recipe, learner: Learner, tokenizer: Tokenizer) -> Any | None:
     """A tree of global arrays for the parameters that start from `train.init`, None at the fresh ones; None where there is no such setting.
 
-    Each process reads what its devices hold. Raises UserError as `check_init`.
+    Each process reads what its devices hold. Raises UserError as `check_init` and `check_start`.
     """
     if recipe.train.init.path is None:
+        check_start(learner.trained, given=frozenset())
         return None
     weights = open_weights(recipe)
     chosen = check_init(recipe, learner, tokenizer, weights)
+    check_start(learner.trained, given=chosen)
 
     def given(path: tuple[Any, ...], shape: jax.ShapeDtypeStruct, place: jax.sharding.NamedSharding) -> jax.Array | None:
         name = path_name(path)
