@@ -30,6 +30,6 @@ def check_schedules(recipe: Recipe) -> None:
         raise UserError(f"data.text_schedule.reduction = {texts.reduction!r} is unknown; accepted is {' or '.join(REDUCTIONS)}")
     if texts.reduction != "truncate" and recipe.objective.terms.get("unicl"):
         raise UserError(
-            f"data.text_schedule.reduction = {texts.reduction!r} cuts equal captions differently, which objective.terms.unicl would take for "
-            "negatives; accepted is truncate"
+            f"data.text_schedule.reduction = {texts.reduction!r} cuts equal captions differently, to objective.terms.unicl negatives; "
+            "accepted is truncate"
         )
