@@ -7,6 +7,7 @@ import itertools
 from ..errors import UserError
 from .check_captioning import check_captioning
 from .check_mixing import check_mixing
+from .check_unused import check_unused
 from .spec import EvalTaskSpec, Recipe
 
 TERMS = (
@@ -38,6 +39,7 @@ def check_objective(recipe: Recipe) -> None:
     _check_matryoshka(recipe)
     check_mixing(recipe)
     check_captioning(recipe)
+    check_unused(recipe)
 
 
 def _check_matryoshka(recipe: Recipe) -> None:

@@ -20,6 +20,12 @@ def check_schedules(recipe: Recipe) -> None:
                 f"data.size_schedule.until = {images.until} does not go with data.size_schedule.seq_lens, which have no full size; "
                 "accepted is none, or data.size_schedule.sizes"
             )
+    for setting, schedule in (("size_schedule", images), ("text_schedule", texts)):
+        if schedule is not None and (schedule.until or 0) > recipe.train.steps:
+            raise UserError(
+                f"data.{setting}.until = {schedule.until} is never reached in train.steps = {recipe.train.steps}; "
+                f"accepted is at most {recipe.train.steps}, or none for all of training"
+            )
     if texts is None:
         return
     if not SHORTEST <= texts.length <= context:

@@ -44,7 +44,7 @@ def test_overrides_reach_lazy_references_and_absent_keys(recipe_file):
 
 
 def test_an_override_fills_a_group_that_is_none(recipe_file):
-    more = ["model.text.pool=cls", "model.image.pool=attentional", "model.image.pool_heads=8"]
+    more = ["model.text.pool=cls", "model.image.pool=attentional", "model.image.pool_heads=8", "objective.terms.captioning=1"]
     assert load_recipe(recipe_file, ["model.decoder.depth=3", *more]).model.decoder.depth == 3
     assert load_recipe("coca_vit_b32", ["model.decoder=none", "objective.terms.captioning=0"]).model.decoder is None
 
