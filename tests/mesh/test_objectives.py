@@ -1,9 +1,11 @@
 """Every term in every form on every mesh equals its definition: the same float32 embeddings, the paper's formula dense in float64.
 
-A term is one entry of CASES: what it reads, its settings, and its definition.
+A term is one entry of CASES: what it reads, its settings, and its definition. `DIPTYCH_GRID=1 pytest tests/mesh/test_objectives.py` runs
+each of them in all of its forms on all meshes; else those run that a case calls usual.
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -161,11 +163,15 @@ def distillation_logits(named, params, batch):
     return divergence(logits, named["teacher_image_query"] @ named["teacher_text_embedding"].T)
 
 
+Part = tuple[tuple[str, ...], tuple[tuple[int, int, int], ...]]
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
     """One term. definition: (outputs it reads, its parameters, batch), all float64 -> loss. reads: names in `outputs` below.
 
-    settings: of ObjectiveSpec. batch: keys beside `text` and `slot`. scales: that `logit_scale` takes; none: it has no such parameter.
+    settings: of ObjectiveSpec. batch: keys beside `text` and `slot`. forms: that make a difference to it. usual: forms and meshes that are
+    always run; None: all. scales: that `logit_scale` takes; none: it has no such parameter.
     draws: what the term draws for all rows of the batch, which its definition finds as batch["draws"].
     """
 
@@ -175,27 +181,28 @@ class Case:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     batch: tuple[str, ...] = ()
     forms: tuple[str, ...] = FORMS
-    meshes: tuple[tuple[int, int, int], ...] = tuple(MESHES)
+    usual: tuple[Part, ...] | None = None
     scales: tuple[float, ...] = SCALES
     draws: Callable[[Any], Any] | None = None
 
+    def grid(self):
+        """(form, mesh) of each run."""
+        parts = ((self.forms, MESHES),) if self.usual is None or WHOLE_GRID else self.usual
+        return [(form, sizes) for forms, meshes in parts for form in forms for sizes in meshes]
 
+
+WHOLE_GRID = os.environ.get("DIPTYCH_GRID") == "1"
+ALL = tuple(MESHES)
 TWO = ((1, 1, 1), (2, 2, 2))
 THREE = ((1, 1, 1), (2, 4, 1), (1, 4, 2))
 FAST = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # to compile
-CASES = {
+TAUGHT = ("image_embedding", "text_embedding", "teacher_image_embedding", "teacher_text_embedding")
+SINGLE = {
     "softmax": Case("softmax", softmax),
-    "softmax_smoothed": Case("softmax", partial(softmax, smoothing=0.1), settings={"label_smoothing": 0.1}, forms=("ring",), meshes=TWO),
+    "softmax_smoothed": Case("softmax", partial(softmax, smoothing=0.1), settings={"label_smoothing": 0.1}, usual=((("ring",), TWO),)),
     "sigmoid": Case("sigmoid", sigmoid, settings={"init_bias": -3.0}),
     "unicl": Case("unicl", partial(unicl, with_labels=True), batch=("label",)),
-    "unicl_of_texts": Case("unicl", partial(unicl, with_labels=False), forms=("chunked",), meshes=TWO),
-    "matryoshka": Case(
-        "softmax",
-        partial(matryoshka, widths=(4, 12), weights=(1.0, 0.5), term=softmax),
-        settings={"matryoshka": MatryoshkaSpec(widths=(4, 12), weights=(1.0, 0.5))},
-        forms=("chunked",),
-        meshes=TWO,
-    ),
+    "unicl_of_texts": Case("unicl", partial(unicl, with_labels=False), usual=((("chunked",), TWO),)),
     "cyclip": Case(
         "cyclip",
         partial(cyclip, cross_modal=0.25, in_modal=0.5),
@@ -203,13 +210,13 @@ CASES = {
         forms=("auto",),
         scales=(),
     ),
-    "mochi": Case("mochi", mochi, settings={"mochi": MOCHI}, draws=mochi_draws, meshes=THREE),
+    "mochi": Case("mochi", mochi, settings={"mochi": MOCHI}, draws=mochi_draws, usual=((FORMS, THREE),)),
     "m2mix": Case(
         "m2mix",
         m2mix,
         settings={"m2mix": M2MixSpec(alpha=0.7)},
         draws=lambda random: shares(B, random=random, alpha=0.7),
-        meshes=THREE,
+        usual=((FORMS, THREE),),
     ),
     "captioning": Case(
         "captioning",
@@ -219,53 +226,60 @@ CASES = {
         forms=("auto",),
         scales=(),
     ),
-    "captioning_at_once": Case("captioning", captioning, reads=("hidden", "unembedding"), forms=("auto",), meshes=TWO, scales=()),
+    "captioning_at_once": Case(
+        "captioning", captioning, reads=("hidden", "unembedding"), forms=("auto",), usual=((("auto",), TWO),), scales=()
+    ),
     **{
-        f"self_supervised_{temperature}_{forms[0]}": Case(
+        f"self_supervised_{temperature}": Case(
             "self_supervised",
             partial(self_supervised, temperature=temperature),
             reads=("view_features",),
             settings={"self_supervised": SelfSupervisedSpec(temperature=temperature, projector=projector)},
-            forms=forms,
-            meshes=meshes,
+            usual=(usual,),
             scales=(),
         )
         # At 0.01 the rounding of several layers alone would be 1e-5: what is compared is made by one.
-        for temperature, forms, meshes, projector in ((0.07, ("ring",), tuple(MESHES), (16, E)), (0.01, ("gather", "chunked"), TWO, (E,)))
+        for temperature, usual, projector in ((0.07, (("ring",), ALL), (16, E)), (0.01, (("gather", "chunked"), TWO), (E,)))
     },
     **{
         f"distillation_embedding_{distance}": Case(
             "distillation_embedding",
             partial(distillation_embedding, distance=distance),
-            reads=("image_embedding", "text_embedding", "teacher_image_embedding", "teacher_text_embedding"),
+            reads=TAUGHT,
             settings={"distillation": DistillationSpec(teacher_dim=TEACHER, distance=distance)},
             forms=("auto",),
-            meshes=meshes,
+            usual=((("auto",), meshes),),
             scales=(),
         )
-        for distance, meshes in (("mse", tuple(MESHES)), ("cosine", ((2, 2, 2),)))
+        for distance, meshes in (("mse", ALL), ("cosine", ((2, 2, 2),)))
     },
     "distillation_similarity": Case(  # pairs are visited as those of the logits are
         "distillation_similarity",
         partial(distillation_similarity, temperature=0.01),
-        reads=("image_embedding", "text_embedding", "teacher_image_embedding", "teacher_text_embedding"),
+        reads=TAUGHT,
         settings={"distillation": DistillationSpec(teacher_dim=TEACHER, temperature=0.01)},
-        forms=("chunked",),
-        meshes=((2, 2, 2),),
+        usual=((("chunked",), ((2, 2, 2),)),),
         scales=(),
     ),
-    **{
-        f"distillation_logits_{forms[0]}": Case(
-            "distillation_logits",
-            distillation_logits,
-            reads=("image_embedding", "text_embedding", "teacher_image_query", "teacher_text_embedding"),
-            forms=forms,
-            meshes=meshes,
-        )
-        for forms, meshes in ((("ring",), tuple(MESHES)), (("gather", "chunked"), TWO))
-    },
+    "distillation_logits": Case(
+        "distillation_logits",
+        distillation_logits,
+        reads=("image_embedding", "text_embedding", "teacher_image_query", "teacher_text_embedding"),
+        usual=((("ring",), ALL), (("gather", "chunked"), TWO)),
+    ),
 }
-GRID = [(name, form, sizes) for name, case in CASES.items() for form in case.forms for sizes in case.meshes]
+
+
+def in_widths(case, *, usual):
+    """The same on whole embeddings and on the first entries of them."""
+    nested = MatryoshkaSpec(widths=(4, 12), weights=(1.0, 0.5))
+    definition = partial(matryoshka, widths=nested.widths, weights=nested.weights, term=case.definition)
+    return dataclasses.replace(case, definition=definition, settings={**case.settings, "matryoshka": nested}, usual=usual)
+
+
+NESTED = {"softmax": ((("chunked",), TWO),), "sigmoid": (), "unicl": (), "mochi": (), "m2mix": ()}
+CASES = SINGLE | {f"matryoshka_{name}": in_widths(SINGLE[name], usual=usual) for name, usual in NESTED.items()}
+GRID = [(name, form, sizes) for name, case in CASES.items() for form, sizes in case.grid()]
 
 
 def unit(x):
