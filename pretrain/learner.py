@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from ..sharding.axes import AnyMesh, Axes, mesh_axes
-from ..sharding.layouts import batch_layout, check_layouts, fit_layouts, layouts_of, on_mesh
+from ..sharding.layouts import batch_layout, check_layouts, fit_layouts, layouts_of, on_mesh, path_name
 from .frozen import trained
 from .models.blocks import Compute
 from .models.dual_encoder import DualEncoder, build_model
@@ -51,7 +51,8 @@ class Learner:
     """A recipe's model and objective as pure functions of a tree of arrays, on one mesh.
 
     graph: the structure. shapes: the parameters as ShapeDtypeStruct. layouts: the tree of `P`. bounds: dotted name -> (lowest, highest) of
-    the parameters that the training step clamps. trained: a tree of bool, false where `optimizer.freeze` says so, and for the teacher's.
+    the parameters that are clamped: where they are given at the start, and by each step.
+    trained: a tree of bool, false where `optimizer.freeze` says so, and for the teacher's.
     teacher: what it is, where a term learns from one.
     """
 
@@ -73,6 +74,15 @@ class Learner:
         module = LearnerModule(self.recipe, teacher=self.teacher, compute=self.compute, rngs=nnx.Rngs(seed_key(self.recipe.seed)))
         params = nnx.as_pure(nnx.state(module))
         return joined(params, jax.tree.map(jnp.zeros_like, of_teacher(params)))
+
+    def clamped(self, params: Any) -> Any:
+        """Parameters, all or some of them, within their bounds."""
+
+        def clamp(path: tuple[Any, ...], parameter: jax.Array) -> jax.Array:
+            bounds = self.bounds.get(path_name(path))
+            return parameter if bounds is None else jnp.clip(parameter, *bounds)
+
+        return jax.tree.map_with_path(clamp, params)
 
     def dense_loss(
         self, params: Any, batch: Batch, step: jax.Array | None = None, *, axes: Axes = DENSE

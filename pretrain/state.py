@@ -35,9 +35,9 @@ class TrainState:
 def initial_state(learner: Learner, optimizer: optax.GradientTransformation, given: Any = None) -> TrainState:
     """The state before the first step; to be called under jit with `state_layouts` as output, or under `jax.eval_shape`.
 
-    given: parameters that are not fresh, None at the others (`init_weights`); None: all are fresh.
+    given: parameters that are not fresh, None at the others (`init_weights`), which are clamped to their bounds; None: all are fresh.
     """
-    params = learner.init() if given is None else join(given, learner.init())
+    params = learner.init() if given is None else join(learner.clamped(given), learner.init())
     ema = None if learner.recipe.train.ema_decay is None else kept(params, learner.trained)
     return TrainState(step=jnp.int32(0), params=params, opt=optimizer.init(params), skips=no_skips(), ema=ema)
 

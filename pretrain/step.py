@@ -13,7 +13,7 @@ from ..data.labels import NAME as LABEL
 from ..data.views import COUNT, NAME
 from ..sharding.axes import AnyMesh
 from ..sharding.compiler_options import compiler_options
-from ..sharding.layouts import batch_layout, named_leaves, path_name
+from ..sharding.layouts import batch_layout, named_leaves
 from .accumulate import loss_and_gradients
 from .ema import averaged, decay_at
 from .frozen import join, kept, split
@@ -76,13 +76,9 @@ def jit_step(learner: Learner, optimizer: optax.GradientTransformation) -> jax.s
 def updated(learner: Learner, optimizer: optax.GradientTransformation, gradients: Any, state: TrainState) -> tuple[Any, Any]:
     """Parameters and moments after the optimizer, parameters within their bounds, the frozen ones as they were."""
 
-    def clamp(path: tuple[Any, ...], parameter: jax.Array) -> jax.Array:
-        bounds = learner.bounds.get(path_name(path))
-        return parameter if bounds is None else jnp.clip(parameter, *bounds)
-
     trained, frozen = split(state.params, learner.trained)
     changes, opt = optimizer.update(join(gradients, jax.tree.map(jnp.zeros_like, frozen)), state.opt, state.params)
-    moved = jax.tree.map_with_path(clamp, optax.apply_updates(trained, kept(changes, learner.trained)))
+    moved = learner.clamped(optax.apply_updates(trained, kept(changes, learner.trained)))
     return join(moved, frozen), opt
 
 

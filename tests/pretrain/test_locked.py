@@ -50,6 +50,7 @@ def export(recipe, folder, *, seed=0):
     rng = np.random.default_rng(seed)
     shapes = named_leaves(make_learner(recipe, WHOLE).shapes)
     weights = {name: np.asarray(0.2 * rng.standard_normal(shape.shape), np.float32) for name, shape in shapes.items()}
+    weights["objective.terms.softmax.logit_scale"] = np.full((), 1, np.float32)  # within its bounds
     origin = Origin(recipe="squares", hash="", manifest="", steps=1, samples=1)
     write(folder, recipe, tokenizer=load_tokenizer(recipe.data.tokenizer), origin=origin, weights=weights, metrics="", name="model")
     return folder

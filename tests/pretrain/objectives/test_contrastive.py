@@ -17,7 +17,7 @@ from diptych.pretrain.spec import ModelSpec, ObjectiveSpec
 from diptych.pretrain.state import initial_state
 from diptych.pretrain.step import make_step
 from diptych.sharding.axes import Axes, mesh_axes
-from diptych.sharding.layouts import batch_layout
+from diptych.sharding.layouts import batch_layout, named_leaves
 from diptych.sharding.mesh import make_mesh
 from diptych.sharding.spec import MeshSpec
 
@@ -99,6 +99,16 @@ def test_a_step_clamps_the_scale_to_its_bounds(tiny_recipe, random_batch):
     with jax.set_mesh(learner.mesh):
         state, _ = jax.jit(make_step(learner, optimizer))(initial_state(learner, optimizer), random_batch())
     assert float(state.params["objective"]["terms"]["softmax"]["logit_scale"]) in (0.0, np.float32(np.log(100.0)))
+
+
+@pytest.mark.parametrize("log_scale", [-1.0, 6.0])
+def test_a_scale_that_is_given_is_within_its_bounds_before_the_first_step(tiny_recipe, log_scale):
+    learner = make_learner(tiny_recipe(), make_mesh(MeshSpec(replica=1, fsdp=1, tensor=1)))
+    optimizer = make_optimizer(learner.recipe.optimizer, steps=2)
+    given = jax.tree.map(lambda leaf: jnp.full(leaf.shape, log_scale), learner.shapes)
+    params = named_leaves(jax.jit(lambda given: initial_state(learner, optimizer, given).params)(given))
+    assert float(params.pop("objective.terms.softmax.logit_scale")) == np.float32(min(max(log_scale, 0), np.log(100.0)))
+    assert all((value == log_scale).all() for value in params.values())
 
 
 @pytest.mark.parametrize("name", CONTRASTIVE)
