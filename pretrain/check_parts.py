@@ -7,7 +7,7 @@ import itertools
 from ..errors import UserError
 from .check_captioning import check_captioning
 from .check_mixing import check_mixing
-from .check_unused import check_unused
+from .check_unused import NESTED, check_unused
 from .spec import EvalTaskSpec, Recipe
 
 TERMS = (
@@ -114,14 +114,22 @@ def _check_metric(recipe: Recipe) -> None:
     task, _, name = metric.partition("/")
     if not name or task not in tasks:
         raise UserError(f"eval.metric = {metric!r} names no task; accepted is TASK/NAME with TASK of {', '.join(tasks) or 'eval.tasks'}")
-    kind, terms = tasks[task].kind, [term for term, weight in recipe.objective.terms.items() if weight]
-    known, classes = METRICS[kind], tasks[task].class_names
-    if kind == "loss" and len(terms) > 1:
-        known = (*known, *(f"loss/{term}" for term in terms))
+    kind, classes = tasks[task].kind, tasks[task].class_names
+    known = _losses(recipe) if kind == "loss" else METRICS[kind]
     if kind == "zero_shot" and len(classes) <= 5 and not classes[0].startswith("file:"):
         known = ("top1",)
     if name not in known:
         raise UserError(f"eval.metric = {metric!r} is nothing that {task} measures; accepted is {task}/ with one of {', '.join(known)}")
+
+
+def _losses(recipe: Recipe) -> tuple[str, ...]:
+    """Of the whole objective, of each of several terms, and of each nested width: `loss`, `loss/TERM`, `loss_WIDTH`, `loss_WIDTH/TERM`."""
+    terms = [term for term, weight in recipe.objective.terms.items() if weight]
+    nested = [term for term in terms if term in NESTED]
+    named = [f"loss/{term}" for term in terms] if len(terms) > 1 else []
+    for width in recipe.objective.matryoshka.widths:
+        named += [f"loss_{width}/{term}" for term in nested] if len(nested) > 1 else [f"loss_{width}"]
+    return ("loss", *named)
 
 
 def _check_task(path: str, task: EvalTaskSpec) -> None:

@@ -14,7 +14,7 @@ from .evaluator import Task
 class Loss:
     """The mean of the objective's loss over whole batches of `negatives` samples, in the order of the data; what is left over is not used.
 
-    loss, and loss/TERM where the objective has several: in nats, unweighted.
+    loss, loss/TERM where the objective has several terms, and loss_WIDTH of nested widths (loss_WIDTH/TERM): in nats, unweighted.
     """
 
     def __init__(self, task: Task):

@@ -242,6 +242,12 @@ def test_every_metric_that_a_task_measures_may_be_named():
         assert load_recipe(EMOJI, [f"eval.metric={metric}"]).eval.metric == metric
     two = ["objective.terms.sigmoid=1", "eval.metric=val_loss/loss/sigmoid"]
     assert load_recipe(EMOJI, two).eval.metric == "val_loss/loss/sigmoid"
+    nested = ["objective.matryoshka.widths=48,96", "eval.metric=val_loss/loss_48"]
+    assert load_recipe(EMOJI, nested).eval.metric == "val_loss/loss_48"
+    several = ["objective.terms.sigmoid=1", "objective.terms.cyclip=1"]
+    assert load_recipe(EMOJI, [*nested[:1], *several, "eval.metric=val_loss/loss_96/sigmoid"]).eval.metric == "val_loss/loss_96/sigmoid"
+    with pytest.raises(UserError, match=r"with one of loss, loss/.*loss_48/.*loss_96/"):
+        load_recipe(EMOJI, [*nested, *several])
     assert load_recipe("quickstart", ["eval.metric=shapes/top5"]).eval.metric == "shapes/top5"
     with pytest.raises(UserError, match=r"accepted is groups/ with one of top1$"):
         load_recipe(EMOJI, ["eval.tasks.groups.class_names=a,b,c", "eval.metric=groups/top5"])
