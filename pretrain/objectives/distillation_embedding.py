@@ -24,6 +24,12 @@ class EmbeddingDistillation(Term):
 
         L = 1/B sum_i d(z_i W, z'_i) + d(t_i V, t'_i),   d(a, b) = |a - b|^2 / E' (`mse`) or 1 - a . b / |a| |b| (`cosine`)
 
+        teacher     z'1 z'2 z'3 z'4
+                z1   1   .   .   .
+                z2   .   1   .   .       1: brought together; a dot is never computed. Texts likewise, images and texts never meet
+                z3   .   .   1   .
+                z4   .   .   .   1
+
     z', t': the teacher's E' numbers, of unit length. Where E' is not E, W and V are learnt (CLIP-KD's linear projection), else there are
     none. A sample is compared with nothing but its own: memory b E', communication E E' of each projection (its gather over fsdp).
     """

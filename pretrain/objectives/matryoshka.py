@@ -22,7 +22,9 @@ def nested(pairs: Callable[[jax.Array, jax.Array], TermOutput], images: jax.Arra
                |---------- m = 256 ------------|        each has its own loss; scale and bias are shared
 
     pairs: the term on unit vectors f32[b, m]. The metrics are those of whole embeddings, and `NAME_m` for each width, `loss_m` among them.
-    Costs as much as the term itself for each width, in proportion to m; the logits of one width exist at a time.
+    Costs as much as the term itself for each width, in proportion to m. A device keeps for the gradient of each width 2 b m floats (the cut
+    rows) and, but for `ring`, B m (the keys of all); the logits of one width exist at a time. It sends what the term does in its form, with
+    m in the place of E, for each width: sum_m m / E of the term's own on top.
     """
     output = pairs(images, texts)
     loss, metrics = output.loss, dict(output.metrics)
