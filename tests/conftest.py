@@ -13,7 +13,8 @@ if "DIPTYCH_CACHE" not in os.environ:  # tests leave the user's cache alone; pyt
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "8"
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # see launch/environment.py
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")  # compiles in 57% of the time; tests do little else
+# In one order: see launch/environment.py. Without the last optimizations programs compile in 57% of the time, and tests do little else.
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_enable_concurrency_optimized_scheduler=false --xla_backend_optimization_level=0")
 
 import numpy as np
 import pytest

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from diptych.errors import UserError
-from diptych.launch.environment import CACHE, HUGE_PAGES, settings
+from diptych.launch.environment import CACHE, HUGE_PAGES, IN_ORDER, settings
 
 
 @pytest.fixture(autouse=True)
@@ -33,10 +33,17 @@ def test_what_the_user_has_set_is_kept(monkeypatch):
         {"XLA_FLAGS": "--xla_force_host_platform_device_count=4 --xla_dump_to=x"},
     ],
 )
-def test_several_cpu_devices_get_no_compile_cache(monkeypatch, variables):
+def test_several_cpu_devices_get_no_compile_cache_and_one_order(monkeypatch, variables):
     for name, value in {"XLA_FLAGS": "--xla_dump_to=x", **variables}.items():
         monkeypatch.setenv(name, value)
-    assert settings() == {"GLIBC_TUNABLES": HUGE_PAGES, CACHE: "false"}
+    flags = f"{os.environ['XLA_FLAGS']} {IN_ORDER}"
+    assert settings() == {"GLIBC_TUNABLES": HUGE_PAGES, CACHE: "false", "XLA_FLAGS": flags}
+
+
+def test_an_order_that_the_user_has_chosen_is_kept(monkeypatch):
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "8")
+    monkeypatch.setenv("XLA_FLAGS", IN_ORDER.replace("false", "true"))
+    assert "XLA_FLAGS" not in settings()
 
 
 def test_processes_with_an_accelerator_each_keep_their_compile_cache(monkeypatch):
