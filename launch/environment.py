@@ -7,9 +7,9 @@ No compile cache with several CPU devices: a program that comes out of jax's cac
 each of them is read back with a resource of its own. Devices then start them in different orders: about a third of such runs crash or wait
 for ever. Compiled anew: none in 27 runs and 4,000 steps.
 
-Nor the schedule for concurrency: with it, a loop whose body has collectives need not have ended before independent collectives after it begin.
-Devices then take them in different orders, and as all are of channel 1 they get each other's data. Measured with two towers of one shape: 1
-step in about 30 had wrong gradients or waited for ever; with the schedule for least memory none of 1,400.
+Nor the schedule for concurrency: with it, a loop whose body has collectives need not have ended before independent collectives after it
+begin. Devices then take them in different orders, and as all are of channel 1 they get each other's data. Measured with two towers of one
+shape: 1 step in about 30 had wrong gradients or waited for ever; with the schedule for least memory none of 1,400.
 """
 
 from __future__ import annotations
