@@ -4,8 +4,8 @@ usage: python benchmarks/loss_memory.py [--term sigmoid|softmax] [--topology T .
 
 naive is big_vision's loss, all N x N pairs in `jax.jit` over arrays sharded by rows (trainers/proj/image_text/siglip.py; for softmax both
 log-softmaxes of the same logits); the others are the forms of `objective.form`. Embeddings are float32[B, 768] and stay where they are:
-they are arguments and their gradients results, neither counts. Where XLA says that a program does not fit the chip, its figure for the
-whole program is taken, arguments included, and marked with *. Needs libtpu; one process at a time.
+they are arguments and their gradients results, neither counts. Where XLA says that a program does not fit the chip, its figure for
+what does not is taken (the whole program, or its temporaries), and marked with *. Needs libtpu; one process at a time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import argparse
 import dataclasses
 import json
 import os
-import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +31,7 @@ from diptych.pretrain.objectives.forms import choose_form
 from diptych.pretrain.objectives.objective import Objective
 from diptych.pretrain.spec import ModelSpec, ObjectiveSpec
 from diptych.sharding.axes import Axes
+from diptych.sharding.memory import used_when_full
 from diptych.sharding.spec import AXES
 
 P = jax.P
@@ -40,7 +40,6 @@ MIB = 2**20
 TOPOLOGIES = ("v5e:2x4", "v5e:16x16", "v5p:8x8x16")
 BATCHES = (8192, 32_768, 262_144, 1_048_576)
 FORMS = ("naive", "gather", "chunked", "ring")
-UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,10 +99,10 @@ def compiled_bytes(loss: Callable[..., jax.Array], *, batch: int, mesh: jax.shar
     try:
         return lowered.compile().memory_analysis().temp_size_in_bytes, True
     except jax.errors.JaxRuntimeError as error:
-        needed = re.search(r"Used ([\d.]+)([KMGT]?) of", str(error))
+        needed = used_when_full(error)
         if needed is None:
             raise
-        return int(float(needed[1]) * UNITS[needed[2]]), False
+        return needed, False
 
 
 def measure(*, term: str, topology: str, batch: int, form: str) -> Result:

@@ -13,8 +13,9 @@ import jax
 from .hardware import Hardware
 from .layouts import path_name
 
-# `Ran out of memory in memory space hbm. Used 33.52G of 15.75G hbm.`
-USED = re.compile(r"Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm")
+# `Ran out of memory in memory space hbm. Used 33.52G of 15.75G hbm.`, or where the temporaries alone are too large
+# `the total memory required for HLO temporaries (48.38G) exceeds available HBM (15.75G)`
+USED = re.compile(r"(?:Used |total memory required for HLO temporaries \()([\d.]+)([KMGT]?)\b")
 GPU_SHARE = "0.75"  # jax's default of XLA_PYTHON_CLIENT_MEM_FRACTION
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 

@@ -150,6 +150,11 @@ def test_another_failure_of_the_compiler_is_no_plan():
     assert used_when_full(ValueError("other")) is None
 
 
+def test_temporaries_that_do_not_fit_are_what_a_step_needs():
+    refused = "CompileTimeHbmOom: the total memory required for HLO temporaries (48.5G) exceeds available HBM (15.75G)"
+    assert used_when_full(ValueError(refused)) == 48.5 * 2**30
+
+
 def test_float32_products_cost_what_they_cost_on_the_hardware():
     products = {Product("", "bfloat16"): 100, Product("", "float32_highest"): 10}
     assert compute_seconds(products, V5E) * V5E.peak_bf16_tflops * 1e12 == pytest.approx(160)
