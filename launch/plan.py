@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.compiles < 1:
         raise UserError(f"--compiles = {args.compiles} is out of range; accepted is an integer from 1 on")
     if args.plot is not None:
-        check_out_file(args.plot, argument="--plot")
+        check_plot_file(args.plot)
     workdir = None if args.workdir is None else prepare_workdir(args.workdir)
 
     cache = compile_only()
@@ -67,13 +67,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         steps, goal = f"{len(rows)} step{'s' if len(rows) > 1 else ''}", "largest batch" if args.search == "batch" else "fastest step"
         print_frontier(rows, title=f"{steps} compiled for the {goal}")
         values["frontier"] = rows
+    values |= {"collectives": collectives_of(found.plan), "argument_bytes": dict(found.plan.arguments)}
+    if workdir is not None:
+        keep_plan(workdir, values)
     if args.plot is not None:
         from .plan_plot import draw_plan
 
         draw_plan(values, args.plot)
-    values |= {"collectives": collectives_of(found.plan), "argument_bytes": dict(found.plan.arguments)}
-    if workdir is not None:
-        keep_plan(workdir, values)
     return values
 
 
@@ -91,6 +91,15 @@ def given_topology(args: argparse.Namespace) -> str:
     if args.topology is None:
         raise UserError("--topology is not given; accepted is NAME:SIZE, such as v5e:16x16 or h100:64x8")
     return args.topology
+
+
+def check_plot_file(path: Path) -> None:
+    """Before the step compiles, whether `--plot` can be written; UserError where not, or where its suffix is no kind of picture."""
+    from .plan_plot import picture_suffixes
+
+    if path.suffix not in (accepted := picture_suffixes()):
+        raise UserError(f"--plot = {path} is no picture; accepted is a file that ends in {', '.join(accepted)}")
+    check_out_file(path, argument="--plot")
 
 
 def compile_only() -> PlanCache:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 SPLIT = ("activations_gib", "loss_gib")
@@ -15,8 +16,13 @@ PARTS = {"compute_ms": "compute", "hbm_ms": "memory traffic", "link_ms": "links 
 COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#D55E00", "#CC79A7", "#999999")
 
 
+def picture_suffixes() -> tuple[str, ...]:
+    """`.png`, `.pdf` ...: what a file of a picture may end in."""
+    return tuple(f".{kind}" for kind in FigureCanvasBase.get_supported_filetypes())
+
+
 def draw_plan(values: Mapping[str, Any], path: Path) -> None:
-    """values: as `--json` has them. The suffix of the file decides its kind."""
+    """values: as `--json` has them. The suffix of the file decides its kind; its folder is made."""
     timed = "binds" in values
     figure = Figure(figsize=(11 if timed else 5, 4.6), layout="constrained", dpi=150)
     panels = figure.subplots(1, 2 if timed else 1, squeeze=False, width_ratios=(2, 3) if timed else None)[0]
@@ -24,6 +30,7 @@ def draw_plan(values: Mapping[str, Any], path: Path) -> None:
     if timed:
         draw_times(panels[1], values)
     figure.suptitle(f"{values['recipe']} on {values['topology']}, batch {values['batch_size']:,}, remat {values['remat']}", fontsize=11)
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
 

@@ -39,7 +39,7 @@ def planned(tmp_path_factory):
         "here:8",
         "--json",
         "--plot",
-        str(folder / "plan.png"),
+        str(folder / "plots/plan.png"),
         "--workdir",
         str(folder / "run"),
     ]
@@ -70,7 +70,7 @@ def test_a_plan_is_printed_drawn_and_kept(planned):
     printed, folder, values = planned
     for said in ("model.image.blocks.layers.mlp.up", "all-gather", "memory of a device", "peak_hbm_gib"):
         assert said in printed
-    assert (folder / "plan.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "plots/plan.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((folder / "run/plan.json").read_text()) == values
 
 
@@ -99,6 +99,11 @@ def test_the_bar_is_of_all_that_a_device_holds(planned):
         (["--config", TINY, "--topology", "here:8", "--search", "memory"], "invalid choice: 'memory'"),
         (["--config", TINY, "--topology", "here:8", "--compiles", "0"], "--compiles = 0 is out of range; accepted is an integer from 1 on"),
         (["--config", TINY, "--topology", "here:8", "--plot", "/proc/x/plan.png"], "--plot = /proc/x/plan.png cannot be written"),
+        (
+            ["--config", TINY, "--topology", "here:8", "--plot", "plan.xyz"],
+            "--plot = plan.xyz is no picture; accepted is a file that ends in .",
+        ),
+        (["--config", TINY, "--topology", "here:8", "--plot", "plan"], "--plot = plan is no picture"),
         (
             ["--config", TINY, "--topology", "here:8", "--config.train.batch_size=36"],
             "train.batch_size = 36 is not divisible by mesh.replica x mesh.fsdp = 8",
