@@ -53,7 +53,7 @@ def check(recipe: Recipe) -> None:
     _check_choices(recipe)
     check_numbers(recipe)
     _check_model(recipe)
-    check_optimizer(recipe.optimizer)
+    check_optimizer(recipe.optimizer, steps=recipe.train.steps)
     _check_mesh(recipe)
     check_data(recipe.data)
     check_images(recipe)

@@ -11,9 +11,13 @@ DECAYING = ("cosine", "linear")  # these end by themselves
 DTYPES = ("float32", "bfloat16")
 
 
-def check_optimizer(optimizer: OptimizerSpec) -> None:
-    """Raises UserError for the first setting of `optimizer` that cannot be trained with; its names and numbers are judged elsewhere."""
+def check_optimizer(optimizer: OptimizerSpec, *, steps: int) -> None:
+    """Raises UserError for the first setting of `optimizer` that cannot be trained with; its names and numbers are judged elsewhere.
+
+    steps: `train.steps`.
+    """
     _check_schedule(optimizer)
+    _check_end(optimizer, steps=steps)
     _check_averages(optimizer)
     if optimizer.moment_dtype is not None and optimizer.moment_dtype not in DTYPES:
         raise UserError(f"optimizer.moment_dtype = {optimizer.moment_dtype!r} is unknown; accepted is {' or '.join(DTYPES)}, or none")
@@ -28,8 +32,7 @@ def check_optimizer(optimizer: OptimizerSpec) -> None:
 
 
 def _check_schedule(optimizer: OptimizerSpec) -> None:
-    warmup, end, cooldown = optimizer.warmup_steps, optimizer.decay_steps, optimizer.cooldown_steps
-    decaying = optimizer.schedule in DECAYING
+    cooldown, decaying = optimizer.cooldown_steps, optimizer.schedule in DECAYING
     if decaying and cooldown:
         raise UserError(
             f"optimizer.cooldown_steps = {cooldown} does not go with optimizer.schedule = {optimizer.schedule}, which ends by itself; "
@@ -40,9 +43,15 @@ def _check_schedule(optimizer: OptimizerSpec) -> None:
             f"optimizer.final_fraction = {optimizer.final_fraction} does not go with optimizer.schedule = {optimizer.schedule} "
             f"without optimizer.cooldown_steps; accepted is 0"
         )
-    if (decaying or cooldown) and end is not None and warmup + cooldown > end:  # a trial run may end within the warm-up; a schedule may not
+
+
+def _check_end(optimizer: OptimizerSpec, *, steps: int) -> None:
+    warmup, end, cooldown = optimizer.warmup_steps, optimizer.decay_steps, optimizer.cooldown_steps
+    setting, last = ("train.steps", steps) if end is None else ("optimizer.decay_steps", end)
+    # A trial run may end within the warm-up of its recipe; a cool-down would begin in it, and a stated end is meant.
+    if (cooldown or (end is not None and optimizer.schedule in DECAYING)) and warmup + cooldown > last:
         said = f"optimizer.warmup_steps = {warmup}" + (f" with optimizer.cooldown_steps = {cooldown}" if cooldown else "")
-        raise UserError(f"{said} is more than optimizer.decay_steps = {end}; accepted is at most {end}")
+        raise UserError(f"{said} is more than {setting} = {last}; accepted is at most {last}")
 
 
 def _check_averages(optimizer: OptimizerSpec) -> None:

@@ -46,6 +46,8 @@ def steps_of(text: str, *, setting: str, batch_size: int, total: int, epoch: Cal
             raise UserError(f"{setting} = {text!r} is no whole number of steps; accepted is one")
         case "%" if setting == TOTAL:
             raise UserError(f"{setting} = {text!r} is a share of itself; accepted are steps, samples or epochs")
+        case "%" if amount > 100:
+            raise UserError(f"{setting} = {text!r} is more than {TOTAL}; accepted is at most 100%")
         case "step":
             steps = amount
         case "sample":

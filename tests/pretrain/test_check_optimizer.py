@@ -11,6 +11,9 @@ WRONG = {
     (
         *("optimizer.schedule=constant", "optimizer.decay_steps=90", "optimizer.cooldown_steps=50"),
     ): "optimizer.warmup_steps = 50 with optimizer.cooldown_steps = 50 is more than optimizer.decay_steps = 90; accepted is at most 90",
+    (
+        *("optimizer.schedule=rsqrt", "optimizer.cooldown_steps=90%"),
+    ): "optimizer.warmup_steps = 50 with optimizer.cooldown_steps = 360 is more than train.steps = 400; accepted is at most 400",
     ("optimizer.decay_steps=40",): "optimizer.warmup_steps = 50 is more than optimizer.decay_steps = 40; accepted is at most 40",
     ("optimizer.final_fraction=2",): "optimizer.final_fraction = 2.0 is out of range; accepted is a number from 0 to 1",
     ("optimizer.layer_decay=1.5",): "optimizer.layer_decay = 1.5 is out of range; accepted is a number above 0, at most 1",
@@ -31,6 +34,10 @@ def test_wrong_settings_are_answered_in_one_sentence(overrides):
         load_recipe("clip_emoji", overrides)
     assert str(answer.value).startswith(WRONG[overrides])
     assert "accepted" in str(answer.value) and "\n" not in str(answer.value)
+
+
+def test_a_trial_run_may_end_within_the_warm_up():
+    assert load_recipe("clip_emoji", ["train.steps=5"]).optimizer.warmup_steps == 50
 
 
 def test_settings_that_go_together():

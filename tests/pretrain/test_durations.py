@@ -31,6 +31,7 @@ def test_what_is_a_duration():
         ("0%", 0),
         ("5%", 30),
         ("12.5 %", 75),
+        ("100%", 600),
         ("1 epoch", 25),
         ("0.5 epochs", 12),
         (77, 77),
@@ -57,7 +58,8 @@ def test_units(text, steps):
         ("optimizer.warmup_steps", "1.5 steps", "optimizer.warmup_steps = '1.5 steps' is no whole number of steps"),
         ("train.steps", "5%", "train.steps = '5%' is a share of itself; accepted are steps, samples or epochs"),
         ("eval.every", "", "eval.every = '' is no duration"),
-        ("optimizer.cooldown_steps", "110%", "optimizer.cooldown_steps = 429688 does not go with optimizer.schedule = cosine"),
+        ("optimizer.cooldown_steps", "11%", "optimizer.cooldown_steps = 42969 does not go with optimizer.schedule = cosine"),
+        ("optimizer.warmup_steps", "110%", "optimizer.warmup_steps = '110%' is more than train.steps; accepted is at most 100%"),
         ("seed", "5%", "seed = '5%' has the wrong type; accepted is an integer"),
     ],
 )
