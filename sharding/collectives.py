@@ -3,7 +3,8 @@
 Bytes are counted per device and step, loops as often as they run. **Wire bytes** are those that one device must send whatever the
 algorithm, with n devices in a group and S bytes in the whole array: all-gather and reduce-scatter (n - 1)/n S, all-reduce twice that,
 all-to-all (n - 1)/n of what it holds, a permutation all that it holds. Where a group is in g granules (slices or nodes) with k devices in
-each, the network carries what one granule must send, (g - 1)/g S or twice that, shared by its k devices; links carry the rest.
+each, the network carries what one granule must send, (g - 1)/g S or twice that, shared by its k devices, and of an all-to-all (g - 1)/g of
+what each of its devices holds; links carry the rest.
 
 TPU programs spread one collective over several fusions, which all repeat it, with one `chain_id`: it counts once. An all-reduce inside a
 computation `all-reduce-scatter` is a reduce-scatter: the slice that follows is fused into it.

@@ -59,7 +59,8 @@ def network_bytes(collective: Collective, placement: Placement) -> float:
     if collective.pairs:
         return collective.bytes * placement.crossing(collective.pairs)
     granules, inside = placement.granule_sizes(collective.members)
-    return wire_bytes(collective.kind, collective.bytes, granules) / inside
+    leaving = wire_bytes(collective.kind, collective.bytes, granules)
+    return leaving if collective.kind == "all-to-all" else leaving / inside  # each device holds bytes of its own
 
 
 def scope(where: str) -> str:

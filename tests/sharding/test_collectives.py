@@ -157,6 +157,9 @@ def test_what_leaves_a_node_is_shared_by_its_devices():
     row = {row.kind: row for row in traffic(collectives(parse(everywhere), MESH), nodes)}["all-reduce"]
     assert row.network_bytes == 2 * 512 / 2 / 4
     assert row.network_bytes + row.link_bytes == 2 * 512 * 7 / 8
+    turned = everywhere.replace("all-reduce(", "all-to-all(")
+    row = {row.kind: row for row in traffic(collectives(parse(turned), MESH), nodes)}["all-to-all"]
+    assert (row.network_bytes, row.link_bytes) == (512 / 2, 512 * 7 / 8 - 512 / 2)
 
 
 def test_the_scope_is_the_outermost_name():
