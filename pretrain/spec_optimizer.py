@@ -39,7 +39,8 @@ class MuonSpec:
 class OptimizerSpec:
     """The optimizer, its schedule, and which parameters are treated apart.
 
-    Patterns are regular expressions that match the whole dotted name of a parameter, such as `model\\.image\\..*`, but for `no_decay`.
+    Patterns are regular expressions that match the whole dotted name of a parameter, such as `model\\.image\\..*`; those of `no_decay` may
+    also match its last part alone.
 
     name: `adamw`, `adafactor`, `lion`, `muon`, `lamb`.
     schedule: `cosine` or `linear` (both end at `final_fraction` of the peak at `decay_steps`), `constant`, `rsqrt`. All after
@@ -50,8 +51,8 @@ class OptimizerSpec:
     final_fraction: of `peak_lr`, at the end of the schedule.
     weight_decay: what a step takes off a parameter, as a share of its learning rate (as torch and optax have it; big_vision's is a share
         of the schedule alone, so its 1e-4 at a peak of 1e-3 is 0.1 here).
-    no_decay: names of parameters (regular expressions on the last part of the path) that weight decay leaves alone; of `lamb`, also
-        those whose update is not scaled by their norm.
+    no_decay: parameters that weight decay leaves alone; of `lamb`, also those whose update is not scaled by their norm. Only those of the
+        default may match none.
     lr_multipliers, decay_multipliers: (pattern, factor) of the learning rate and of the weight decay; the first that matches counts.
     layer_decay: factor of the learning rate from each layer of a tower to the one below it, 1 for what is above them; absent: 1.
     betas: of AdamW, LAMB and Lion, and of the AdamW beside Muon. eps: of all but Lion and Adafactor.

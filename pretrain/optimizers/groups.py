@@ -11,7 +11,7 @@ import optax
 
 from ...sharding.layouts import named_leaves, path_name
 from ..spec_optimizer import OptimizerSpec
-from .names import check_pattern
+from .names import check_pattern, matches
 from .per_layer import is_stacked
 
 # What a tower has below its layers.
@@ -24,6 +24,9 @@ def check_groups(spec: OptimizerSpec, params: Any) -> None:
     for setting, table in (("lr_multipliers", spec.lr_multipliers), ("decay_multipliers", spec.decay_multipliers)):
         for pattern, _ in table:
             check_pattern(pattern, names, setting=f"optimizer.{setting}")
+    for pattern in spec.no_decay:
+        if pattern not in OptimizerSpec().no_decay:  # not every model has a class token
+            check_pattern(pattern, {*names, *map(last_part, names)}, setting="optimizer.no_decay")
     if spec.name == "muon":
         for pattern in spec.muon.hidden:
             check_pattern(pattern, names, setting="optimizer.muon.hidden")
@@ -31,8 +34,17 @@ def check_groups(spec: OptimizerSpec, params: Any) -> None:
 
 def decayed(params: Any, no_decay: tuple[str, ...]) -> Any:
     """A tree of bool: which parameters weight decay shrinks. By name, never by `ndim`: a stacked norm scale has two dimensions."""
-    exempt = re.compile("|".join(f"(?:{pattern})" for pattern in no_decay) or r"(?!)")
-    return jax.tree.map_with_path(lambda path, _: exempt.fullmatch(path_name(path).rsplit(".", 1)[-1]) is None, params)
+
+    def decays(path: tuple[Any, ...], _: Any) -> bool:
+        name = path_name(path)
+        return not (matches(name, no_decay) or matches(last_part(name), no_decay))
+
+    return jax.tree.map_with_path(decays, params)
+
+
+def last_part(name: str) -> str:
+    """`up_bias` of `model.image.blocks.layers.mlp.up_bias`."""
+    return name.rpartition(".")[2]
 
 
 def decay_factors(params: Any, spec: OptimizerSpec) -> Any:

@@ -10,7 +10,7 @@ import pytest
 
 from diptych.errors import UserError
 from diptych.pretrain.optimizer import make_optimizer
-from diptych.pretrain.optimizers.groups import rate_factors
+from diptych.pretrain.optimizers.groups import decayed, rate_factors
 from diptych.pretrain.spec_optimizer import OptimizerSpec
 from diptych.schema import build
 from diptych.sharding.layouts import named_leaves
@@ -123,3 +123,17 @@ def test_a_pattern_that_matches_nothing(settings, sentence):
     with pytest.raises(UserError) as answer:
         make_optimizer(build(OptimizerSpec, settings), steps=10).init(PARAMS)
     assert str(answer.value).startswith(sentence)
+
+
+def test_no_decay_matches_the_last_part_or_the_whole_of_a_name():
+    def exempt(*patterns):
+        return {name for name, decays in named_leaves(decayed(PARAMS, patterns)).items() if not decays}
+
+    assert exempt("projection") == exempt(r".*\.projection") == {"model.image.projection", "model.text.projection"}
+    assert exempt(r"model\.text\.patch") == {"model.text.patch"} and exempt("patch|model") == {"model.image.patch", "model.text.patch"}
+
+
+def test_a_no_decay_that_matches_nothing_is_refused_unless_it_is_a_default():
+    make_optimizer(dataclasses.replace(SPEC, no_decay=(*SPEC.no_decay, "projection")), steps=9).init(PARAMS)
+    with pytest.raises(UserError, match=r"optimizer.no_decay has 'projektion', which matches no parameter; accepted are .*projection"):
+        make_optimizer(dataclasses.replace(SPEC, no_decay=("projektion",)), steps=9).init(PARAMS)
