@@ -98,8 +98,16 @@ def describe(kind: Any, *, plural: bool = False) -> str:
     arguments = typing.get_args(kind)
     if is_mapping(kind):
         return f"names with {describe(arguments[1], plural=True)}"
-    count = "" if arguments[-1] is ... else f"{len(arguments)} "
-    return f"a list of {count}{describe(arguments[0], plural=True)}"
+    return f"{'lists' if plural else 'a list'} of {_items(arguments)}"
+
+
+def _items(arguments: tuple[Any, ...]) -> str:
+    """What a tuple of these annotations holds, in words."""
+    if arguments[-1] is ...:
+        return describe(arguments[0], plural=True)
+    if len(set(arguments)) == 1:
+        return f"{len(arguments)} {describe(arguments[0], plural=True)}"
+    return " and ".join(map(describe, arguments))
 
 
 def unknown_key(path: str, known: Iterable[str]) -> UserError:

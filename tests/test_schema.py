@@ -24,6 +24,7 @@ class Outer:
     count: int | None = None
     flag: bool = False
     pair: tuple[float, float] = (0.0, 1.0)
+    table: tuple[tuple[str, float], ...] = ()
     weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
     parts: Mapping[str, Inner] = dataclasses.field(default_factory=dict)
     logs: Inner = runtime(Inner())
@@ -57,7 +58,7 @@ def test_defaults_are_immutable_too():
     ("values", "sentence"),
     [
         ({"inner": {"dept": 3}}, "inner.dept is not a setting; did you mean inner.depth?"),
-        ({"zzzzzz": 3}, "zzzzzz is not a setting; accepted are inner, maybe, count, flag, pair, weights, parts, logs"),
+        ({"zzzzzz": 3}, "zzzzzz is not a setting; accepted are inner, maybe, count, flag, pair, table, weights, parts, logs"),
         ({"parts": {"x": {"rat": 3}}}, "parts.x.rat is not a setting; did you mean parts.x.rate?"),
         ({"inner": {"depth": "3"}}, "inner.depth = '3' has the wrong type; accepted is an integer"),
         ({"inner": {"depth": 3.0}}, "inner.depth = 3.0 has the wrong type; accepted is an integer"),
@@ -69,6 +70,8 @@ def test_defaults_are_immutable_too():
         ({"count": 1.5}, "count = 1.5 has the wrong type; accepted is an integer or none"),
         ({"flag": 1}, "flag = 1 has the wrong type; accepted is true or false"),
         ({"pair": [1.0]}, "pair = [1.0] has the wrong type; accepted is a list of 2 numbers"),
+        ({"table": ["a", 0.1]}, "table[0] = 'a' has the wrong type; accepted is a list of a string and a number"),
+        ({"table": 0.1}, "table = 0.1 has the wrong type; accepted is a list of lists of a string and a number"),
         ({"weights": [1.0]}, "weights = [1.0] has the wrong type; accepted is names with numbers"),
         ({"weights": {"a": "b"}}, "weights.a = 'b' has the wrong type; accepted is a number"),
         ({"inner": 3}, "inner = 3 has the wrong type; accepted is a group of settings (depth, rate, names, place)"),
