@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,8 @@ from .hardware import HARDWARE, Hardware
 NAME = re.compile(r"([a-z0-9\-]+):([1-9]\d*(?:x[1-9]\d*)*)(?:\*([1-9]\d*))?")
 EXAMPLES = "v5e:16x16, v5p:8x8x16, v6e:16x16*2 (slices), h100:64x8 (nodes x devices)"
 LIBTPU_NAMES = {"7x": "tpu7x"}
+# Chips of the largest slice whose torus has two dimensions (v5e, v6e); libtpu would describe larger ones, which nobody has built.
+LARGEST_FLAT = 256
 # libtpu's default is one device a core; jax on a v4 machine has one a chip.
 CHIP_SETTINGS = {"v4": {"chip_config_name": "megacore", "chips_per_host_bounds": (2, 2, 1)}}
 
@@ -47,7 +50,7 @@ class Topology:
 def find_topology(name: str) -> Topology:
     """The devices of a topology; UserError where the name is wrong or the compiler for it is not installed."""
     match = NAME.fullmatch(name)
-    known = {hardware.name: hardware for hardware in HARDWARE.values()}
+    known = {hardware.name: hardware for hardware in HARDWARE.values() if hardware.platform == "tpu" or hardware.name in TARGETS}
     if match is None or match[1] not in known:
         raise UserError(f"--topology = {name} is not known; accepted is NAME:SIZE with NAME among {', '.join(known)}, such as {EXAMPLES}")
     hardware, sizes, slices = known[match[1]], match[2], int(match[3] or 1)
@@ -55,6 +58,12 @@ def find_topology(name: str) -> Topology:
 
 
 def _tpu(name: str, hardware: Hardware, sizes: str, slices: int) -> Topology:
+    chips = [int(size) for size in sizes.split("x")]
+    if hardware.torus == 2 and (math.prod(chips[2:]) > 1 or math.prod(chips) > LARGEST_FLAT):
+        raise UserError(
+            f"--topology = {name} is no slice that exists; accepted are slices of two dimensions and at most {LARGEST_FLAT} chips, "
+            f"such as {hardware.name}:16x16"
+        )
     _installed("libtpu", extra="plan", topology=name)
     # libtpu would ask a metadata server what machine this is, and refuse to be loaded twice: it is only a compiler here.
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
@@ -79,15 +88,18 @@ def _tpu(name: str, hardware: Hardware, sizes: str, slices: int) -> Topology:
 def _gpu(name: str, hardware: Hardware, sizes: str, slices: int) -> Topology:
     if slices != 1 or len(sizes.split("x")) != 2:
         raise UserError(f"--topology = {name} is no cluster; accepted is NAME:NODESxDEVICES, such as h100:64x8")
-    if hardware.name not in TARGETS:
-        raise UserError(f"--topology = {name} has no target configuration; accepted are {', '.join(TARGETS)}")
+    nodes, devices_per_node = map(int, sizes.split("x"))
+    if devices_per_node > (most := hardware.devices_per_host):
+        raise UserError(
+            f"--topology = {name} has nodes that nobody makes; accepted are nodes of at most {most} devices, "
+            f"such as {hardware.name}:64x{most}"
+        )
     plugin = _installed("jax_cuda12_plugin", "jax_cuda13_plugin", extra="plan_gpu", topology=name)
     with _quiet():
         found = topologies.get_topology_desc(
             platform="cuda", topology_name="", target_config=target_config(hardware.name), topology=f"1x{sizes}"
         )
         devices = tuple(found.devices)
-    nodes = int(sizes.split("x")[0])
     return Topology(name=name, hardware=hardware, devices=devices, granules=nodes, compiler=f"{plugin} {_version(plugin)}")
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from diptych.errors import UserError
 from diptych.sharding import plan as engine
+from diptych.sharding import topology
 from diptych.sharding.flops import Product
 from diptych.sharding.hardware import H100, V5E
 from diptych.sharding.memory import memory_of, usable_bytes, used_when_full
@@ -187,6 +188,22 @@ def test_gpus_give_a_program_the_share_that_jax_reserves(monkeypatch):
 def test_a_wrong_topology_is_answered_in_a_sentence(name):
     with pytest.raises(UserError, match=f"--topology = {name.replace('*', '.')}.*accepted"):
         find_topology(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted"),
+    [
+        ("v5e:16x16x16", "accepted are slices of two dimensions and at most 256 chips, such as v5e:16x16"),
+        ("v6e:32x32", "accepted are slices of two dimensions and at most 256 chips, such as v6e:16x16"),
+        ("h100:64x16", "accepted are nodes of at most 8 devices, such as h100:64x8"),
+        ("a100-40:1x8", "accepted is NAME:SIZE with NAME among v4, v5e, v5p, v6e, 7x, a100, h100, h200, b200, such as"),
+    ],
+)
+def test_hardware_that_nobody_makes_is_refused(name, accepted, monkeypatch):
+    monkeypatch.setattr(topology, "_installed", lambda *_, **__: pytest.fail("the compiler was asked for"))
+    with pytest.raises(UserError) as answer:
+        find_topology(name)
+    assert str(answer.value).startswith(f"--topology = {name} ") and accepted in str(answer.value)
 
 
 @pytest.mark.parametrize(("name", "extra"), [("v5e:4x4", "plan"), ("h100:1x8", "plan_gpu")])
