@@ -23,12 +23,16 @@ PAIRWISE = ("softmax", "sigmoid", "unicl", "mochi", "m2mix")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RecipePlan:
-    """A recipe and the plan of its step. params: of the whole model. model_flops: a step's, of all devices."""
+    """A recipe and the plan of its step.
+
+    params: of the whole model. model_flops: a step's, of all devices. steps: that its training takes; absent: as the recipe says.
+    """
 
     recipe: Recipe
     plan: Plan
     params: int
     model_flops: int
+    steps: float | None = None
 
     @property
     def device_mesh(self) -> jax.sharding.Mesh:
@@ -69,7 +73,7 @@ class RecipePlan:
 
     def speed(self, seconds: float) -> dict[str, float]:
         """What a step of `seconds` makes of the recipe."""
-        total = self.recipe.train.steps * seconds
+        total = (self.steps or self.recipe.train.steps) * seconds
         return {
             "samples_per_second": self.recipe.train.batch_size / seconds,
             "days": total / DAY,

@@ -35,8 +35,9 @@ class Search:
         return len(self.found) >= self.compiles
 
     def plan(self, recipe: Recipe) -> RecipePlan:
-        """One more."""
-        plan = plan_recipe(recipe, self.topology, cache=self.cache)
+        """One more, of as many samples as the recipe that is searched for."""
+        steps = self.recipe.train.steps * self.recipe.train.batch_size / recipe.train.batch_size
+        plan = dataclasses.replace(plan_recipe(recipe, self.topology, cache=self.cache), steps=steps)
         self.found.append(plan)
         self.report(plan)
         return plan

@@ -63,6 +63,14 @@ def test_the_largest_batch_is_found_in_few_compiles(planner):
     assert len(found.found) <= 6 and reported == found.found
 
 
+def test_days_are_of_as_many_samples_whatever_the_batch(planner):
+    found, _ = planner("batch", "train.remat=full", "train.batch_size=64", "train.steps=1000")
+    for plan in found.found:
+        speed = plan.speed(plan.seconds)
+        assert speed["days"] * 86_400 * speed["samples_per_second"] == pytest.approx(64 * 1000)
+    assert len({plan.recipe.train.batch_size for plan in found.found}) > 1
+
+
 def test_a_batch_that_is_too_large_is_made_smaller(planner):
     found, _ = planner("batch", "train.remat=none", "train.batch_size=256")
     assert not found.found[0].plan.fits
