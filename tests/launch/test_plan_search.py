@@ -65,10 +65,11 @@ def test_the_largest_batch_is_found_in_few_compiles(planner):
 
 def test_days_are_of_as_many_samples_whatever_the_batch(planner):
     found, _ = planner("batch", "train.remat=full", "train.batch_size=64", "train.steps=1000")
-    for plan in found.found:
+    fitting = [plan for plan in found.found if plan.plan.fits]
+    for plan in fitting:
         speed = plan.speed(plan.seconds)
         assert speed["days"] * 86_400 * speed["samples_per_second"] == pytest.approx(64 * 1000)
-    assert len({plan.recipe.train.batch_size for plan in found.found}) > 1
+    assert len({plan.recipe.train.batch_size for plan in fitting}) > 1
 
 
 def test_a_batch_that_is_too_large_is_made_smaller(planner):
