@@ -50,8 +50,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from .plan_frontier import frontier_rows, print_frontier
     from .plan_recipe import plan_recipe, split_temporaries
     from .plan_result import collectives_of, values_of
-    from .plan_search import best, search
+    from .plan_search import search
     from .plan_tables import print_plan
+    from .plan_tried import best
 
     topology, rows = find_topology(topology_name), []
     if args.search:

@@ -3,48 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 
 from ..errors import UserError
 from ..pretrain.spec import Recipe
 from ..sharding.plan_cache import PlanCache
-from ..sharding.roofline import Roofline
 from ..sharding.topology import Topology
-from .plan_recipe import placed, plan_recipe
+from .plan_recipe import placed
 from .plan_result import RecipePlan
+from .plan_tried import Search, best, rank
 
 REMATS = ("none", "dots", "full")
 FINENESS = 16  # the largest batch is found to within so small a part of it
 LEAP = 8  # times the largest that fits: further a line through small batches is not believed
-
-
-@dataclasses.dataclass
-class Search:
-    """Plans variants of one recipe. compiles: the most that are planned; report: called with each. found: all, in their order."""
-
-    recipe: Recipe
-    topology: Topology
-    compiles: int
-    report: Callable[[RecipePlan], None]
-    cache: PlanCache | None = None
-    found: list[RecipePlan] = dataclasses.field(default_factory=list)
-
-    @property
-    def spent(self) -> bool:
-        """Whether no further plan may be made."""
-        return len(self.found) >= self.compiles
-
-    def plan(self, recipe: Recipe) -> RecipePlan:
-        """One more, of as many samples as the recipe that is searched for."""
-        steps = self.recipe.train.steps * self.recipe.train.batch_size / recipe.train.batch_size
-        plan = dataclasses.replace(plan_recipe(recipe, self.topology, cache=self.cache), steps=steps)
-        self.found.append(plan)
-        self.report(plan)
-        return plan
-
-    def seen(self, recipe: Recipe) -> bool:
-        """Whether it has been planned."""
-        return any(plan.recipe == recipe for plan in self.found)
 
 
 def search(
@@ -56,14 +28,6 @@ def search(
     return found
 
 
-def best(found: Search, *, goal: str) -> RecipePlan:
-    """The one to take: of those that fit the largest batch, or the fastest; where none fits the smallest need."""
-    fitting = [plan for plan in found.found if plan.plan.fits]
-    if goal == "batch" and fitting:
-        return max(fitting, key=lambda plan: plan.recipe.train.batch_size)
-    return min(found.found, key=rank)
-
-
 def search_batch(found: Search) -> None:
     """Batches of the recipe's mesh and remat policy."""
     mesh, train = found.recipe.mesh, found.recipe.train
@@ -73,6 +37,8 @@ def search_batch(found: Search) -> None:
     while rows and not found.spent:
         bigger = dataclasses.replace(train, batch_size=rows * unit)
         plan = found.plan(dataclasses.replace(found.recipe, train=bigger))
+        if plan is None:  # how much it would have needed is not known
+            return
         needed[rows] = plan.plan.weight.needed
         rows = next_rows(needed, usable=plan.plan.usable)
 
@@ -99,37 +65,38 @@ def next_rows(needed: Mapping[int, int], *, usable: float) -> int | None:
 
 
 def search_speed(found: Search) -> None:
-    """Remat policies on the recipe's mesh, then meshes with the best of them: fsdp twice or half as wide as long as that helps."""
-    for remat in REMATS:
+    """Remat policies on the recipe's mesh, its own first, then meshes with the best of them.
+
+    fsdp, then tensor, twice or half as wide as long as that helps.
+    """
+    own = found.recipe.train.remat
+    for remat in (own, *(remat for remat in REMATS if remat != own)):
         if not found.spent:
             found.plan(dataclasses.replace(found.recipe, train=dataclasses.replace(found.recipe.train, remat=remat)))
-    for wider in (True, False):
-        before = best(found, goal="speed")
-        for recipe in meshes(before.recipe, found.topology, wider=wider):
-            if found.spent or found.seen(recipe):
-                return
-            after = found.plan(recipe)
-            if rank(after) >= rank(before):
-                break
-            before = after
+    for axis, wider in itertools.product(("fsdp", "tensor"), (True, False)):
+        climb(found, axis=axis, wider=wider)
 
 
-def meshes(recipe: Recipe, topology: Topology, *, wider: bool) -> Iterator[Recipe]:
-    """The recipe on meshes whose fsdp is twice, four times ... (or a half, a quarter ...) as wide, as far as they go."""
-    fsdp = recipe.mesh.fsdp
+def climb(found: Search, *, axis: str, wider: bool) -> None:
+    """From the best so far along one axis of the mesh, until that helps no more."""
+    before = best(found, goal="speed")
+    for recipe in meshes(before.recipe, found.topology, axis=axis, wider=wider):
+        if found.spent or found.seen(recipe):
+            return
+        after = found.plan(recipe)
+        if after is None or rank(after) >= rank(before):
+            return
+        before = after
+
+
+def meshes(recipe: Recipe, topology: Topology, *, axis: str, wider: bool) -> Iterator[Recipe]:
+    """The recipe on meshes whose axis is twice, four times ... (or a half ...) as wide, as far as it goes; replica is the rest."""
+    size = getattr(recipe.mesh, axis)
     while True:
-        fsdp, odd = (2 * fsdp, 0) if wider else divmod(fsdp, 2)
-        if odd or not fsdp:
+        size, odd = (2 * size, 0) if wider else divmod(size, 2)
+        if odd or not size:
             return
         try:
-            yield placed(dataclasses.replace(recipe, mesh=dataclasses.replace(recipe.mesh, replica=-1, fsdp=fsdp)), topology)
+            yield placed(dataclasses.replace(recipe, mesh=dataclasses.replace(recipe.mesh, replica=-1, **{axis: size})), topology)
         except UserError:
             return
-
-
-def rank(found: RecipePlan) -> tuple[bool, float, float]:
-    """The smaller the better: what fits by its step at the roofline, then by the sum of its parts (what overlaps less); else by need."""
-    line: Roofline | None = found.plan.roofline
-    if line is None or not found.plan.fits:
-        return True, found.plan.weight.needed, 0.0
-    return False, line.seconds, sum(dataclasses.astuple(line))

@@ -6,10 +6,11 @@ import functools
 import jax
 import pytest
 
-from diptych.launch import plan_search
+from diptych.launch import plan_tried
 from diptych.launch.plan_frontier import frontier_rows
 from diptych.launch.plan_result import GIB, RecipePlan
-from diptych.launch.plan_search import best, next_rows, search
+from diptych.launch.plan_search import next_rows, search
+from diptych.launch.plan_tried import best
 from diptych.pretrain.recipe import load_recipe
 from diptych.sharding.flops import Product
 from diptych.sharding.hardware import V5E
@@ -44,10 +45,17 @@ def made_up(recipe, topology, *, cache, state_gib=4.0):
     return RecipePlan(recipe=recipe, plan=plan, params=1, model_flops=int(train.batch_size * 1e12))
 
 
+def refusing(recipe, topology, *, cache, refused):
+    """Made-up steps, of which the compiler breaks at some."""
+    if refused(recipe):
+        raise jax.errors.JaxRuntimeError("INTERNAL: Mosaic failed\nwith a page of text")
+    return made_up(recipe, topology, cache=cache)
+
+
 @pytest.fixture
 def planner(monkeypatch):
     def searched(goal, *overrides, compiles=8, **changed):
-        monkeypatch.setattr(plan_search, "plan_recipe", functools.partial(made_up, **changed))
+        monkeypatch.setattr(plan_tried, "plan_recipe", functools.partial(made_up, **changed))
         recipe = load_recipe("quickstart", ["eval.batch_size=8", "mesh.fsdp=2", "mesh.replica=-1", *overrides])
         reported = []
         return search(goal, recipe, TOPOLOGY, compiles=compiles, report=reported.append), reported
@@ -89,12 +97,39 @@ def test_no_more_is_compiled_than_was_allowed(planner):
     assert len(planner("speed", "train.batch_size=64", compiles=2)[0].found) == 2
 
 
+def test_a_step_at_which_the_compiler_breaks_is_left_out(monkeypatch, caplog):
+    monkeypatch.setattr(plan_tried, "plan_recipe", functools.partial(refusing, refused=lambda recipe: recipe.train.remat == "dots"))
+    recipe = load_recipe("quickstart", ["eval.batch_size=8", "mesh.fsdp=2", "mesh.replica=-1", "train.batch_size=256", "train.remat=full"])
+    found = search("speed", recipe, TOPOLOGY, compiles=3, report=lambda _: None)
+    assert [plan.recipe.train.remat for plan in found.found] == ["full", "none"] and found.spent
+    assert caplog.messages == ["batch 256, remat dots, mesh 4 x 2 x 1: not compiled: INTERNAL: Mosaic failed"]
+
+
+def test_a_compiler_that_breaks_at_the_recipe_itself_is_an_error(monkeypatch):
+    monkeypatch.setattr(plan_tried, "plan_recipe", functools.partial(refusing, refused=lambda recipe: True))
+    recipe = load_recipe("quickstart", ["eval.batch_size=8", "train.batch_size=256"])
+    with pytest.raises(jax.errors.JaxRuntimeError, match="Mosaic"):
+        search("batch", recipe, TOPOLOGY, compiles=3, report=lambda _: None)
+
+
+def test_a_larger_batch_at_which_the_compiler_breaks_ends_the_search(monkeypatch):
+    monkeypatch.setattr(plan_tried, "plan_recipe", functools.partial(refusing, refused=lambda recipe: recipe.train.batch_size > 128))
+    recipe = load_recipe("quickstart", ["eval.batch_size=8", "train.batch_size=64", "train.remat=full"])
+    found = search("batch", recipe, TOPOLOGY, compiles=8, report=lambda _: None)
+    assert [plan.recipe.train.batch_size for plan in found.found] == [64, 128] and len(found.broken) == 1
+
+
+def test_the_recipes_own_policy_is_tried_first(planner):
+    found, _ = planner("speed", "train.batch_size=256", "train.remat=full", compiles=1)
+    assert [plan.recipe.train.remat for plan in found.found] == ["full"]
+
+
 def test_the_fastest_policy_that_fits_and_the_mesh_that_sends_least(planner):
     found, _ = planner("speed", "train.batch_size=256")
     chosen = best(found, goal="speed").recipe
     assert (chosen.train.remat, chosen.mesh.fsdp, chosen.mesh.replica) == ("dots", 1, 8)
-    tried = [(plan.recipe.train.remat, plan.recipe.mesh.fsdp) for plan in found.found]
-    assert tried == [("none", 2), ("dots", 2), ("full", 2), ("dots", 4), ("dots", 1)]
+    tried = [(plan.recipe.train.remat, plan.recipe.mesh.fsdp, plan.recipe.mesh.tensor) for plan in found.found]
+    assert tried == [("none", 2, 1), ("dots", 2, 1), ("full", 2, 1), ("dots", 4, 1), ("dots", 1, 1), ("dots", 1, 2)]
 
 
 def test_where_nothing_fits_a_wider_mesh_is_tried(planner):
