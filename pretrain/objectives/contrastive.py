@@ -59,7 +59,12 @@ class Contrastive(Term):
     def form(self, keys: jax.Array, *, axes: Axes) -> PairForm:
         """How this device's rows f32[b, E] meet those of all."""
         rows, width = keys.shape
-        return choose_form(rows=rows, devices=axes.count(), width=width, form=self.spec.form, chunk=self.spec.chunk)
+        devices, held = axes.count(), self.ring_rows(rows, devices=axes.count())
+        return choose_form(rows=rows, devices=devices, width=width, form=self.spec.form, chunk=self.spec.chunk, ring_rows=held)
+
+    def ring_rows(self, rows: int, *, devices: int) -> int:
+        """Keys that a device with `rows` of the batch holds in the ring, beside those that go around."""
+        return 0
 
 
 def scale_bounds(spec: ObjectiveSpec) -> tuple[float, float] | None:

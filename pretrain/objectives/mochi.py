@@ -57,6 +57,10 @@ class MoCHi(Contrastive):
         loss = (mean_of_batch(of_images, axes=axes) + mean_of_batch(of_texts, axes=axes)) / 2
         return TermOutput(loss=loss, metrics={"i2t_accuracy": mean_of_batch(right, axes=axes)})
 
+    def ring_rows(self, rows: int, *, devices: int) -> int:
+        """The bank of `hardest_negatives`."""
+        return rows * min(self.spec.mochi.hardest, devices)
+
     def one_way(self, queries: jax.Array, keys: jax.Array, *, axes: Axes, draws: jax.Array | None) -> tuple[jax.Array, jax.Array]:
         """l(q; k), f32[b], and bool[b]: whether the positive is the largest of all keys. draws: a key a row, [b]."""
         form, scaled = self.form(keys, axes=axes), self.scaled(queries, axes=axes)

@@ -88,6 +88,31 @@ def test_auto_chooses_by_bytes(rows, devices, form):
     assert str(chosen).startswith(f"{form}, {chosen.chunk} keys a tile; MiB a device: ")
 
 
+@pytest.mark.parametrize(
+    ("name", "rows", "sizes", "form"),
+    [
+        ("softmax", 32_768, (2, 4), "ring"),
+        ("mochi", 32_768, (2, 4), "ring"),  # 6 b E for the keys that go around and B E = 8 b E for the bank: less than 2 B E
+        ("mochi", 65_536, (2, 2), "chunked"),  # 6 b E + 4 b E: more than 2 B E = 8 b E
+        ("softmax", 65_536, (2, 2), "ring"),
+    ],
+)
+def test_auto_counts_the_keys_that_mochi_holds_in_the_ring(name, rows, sizes, form):
+    mesh = abstract_mesh(replica=sizes[0], fsdp=sizes[1], tensor=1)
+    axes = mesh_axes(mesh)
+    term = Objective(ObjectiveSpec(terms={name: 1.0}), model=ModelSpec(), rngs=nnx.Rngs(0)).terms[name]
+    forms = []
+
+    def local(keys):
+        forms.append(term.form(keys, axes=axes).name)
+        return keys
+
+    with jax.sharding.use_abstract_mesh(mesh):
+        whole = jax.ShapeDtypeStruct((rows * mesh.size, E), jnp.float32, sharding=jax.NamedSharding(mesh, batch_layout(mesh)))
+        jax.eval_shape(jax.shard_map(local, mesh=mesh, in_specs=batch_layout(mesh), out_specs=batch_layout(mesh)), whole)
+    assert forms == [form]
+
+
 def test_a_tile_holds_16_mib_or_128_keys_or_what_is_asked_for():
     assert choose_form(rows=4096, devices=8, width=E, form="ring").tile_bytes == 16 << 20
     assert choose_form(rows=3000, devices=8, width=E, form="ring").chunk == 1024
