@@ -17,10 +17,16 @@ def check_optimizer(optimizer: OptimizerSpec, *, steps: int) -> None:
     steps: `train.steps`.
     """
     _check_schedule(optimizer)
+    _check_timescale(optimizer)
     _check_end(optimizer, steps=steps)
     _check_averages(optimizer)
     if optimizer.moment_dtype is not None and optimizer.moment_dtype not in DTYPES:
         raise UserError(f"optimizer.moment_dtype = {optimizer.moment_dtype!r} is unknown; accepted is {' or '.join(DTYPES)}, or none")
+    if optimizer.name == "muon" and not optimizer.muon.hidden:
+        raise UserError(
+            "optimizer.muon.hidden = () does not go with optimizer.name = muon; accepted are patterns of names of hidden matrices, "
+            "or optimizer.name = adamw"
+        )
     for setting, patterns in (
         ("no_decay", optimizer.no_decay),
         ("freeze", optimizer.freeze),
@@ -45,11 +51,29 @@ def _check_schedule(optimizer: OptimizerSpec) -> None:
         )
 
 
+def _check_timescale(optimizer: OptimizerSpec) -> None:
+    timescale = optimizer.timescale_steps
+    if timescale is not None and optimizer.schedule != "rsqrt":
+        raise UserError(
+            f"optimizer.timescale_steps = {timescale} does not go with optimizer.schedule = {optimizer.schedule}; accepted is none"
+        )
+    if timescale is None and optimizer.schedule == "rsqrt" and not optimizer.warmup_steps:
+        raise UserError(
+            "optimizer.timescale_steps = None does not go with optimizer.schedule = rsqrt and optimizer.warmup_steps = 0; "
+            "accepted is an integer from 1 on"
+        )
+
+
 def _check_end(optimizer: OptimizerSpec, *, steps: int) -> None:
     warmup, end, cooldown = optimizer.warmup_steps, optimizer.decay_steps, optimizer.cooldown_steps
     setting, last = ("train.steps", steps) if end is None else ("optimizer.decay_steps", end)
+    if end is not None and not cooldown and optimizer.schedule not in DECAYING:
+        raise UserError(
+            f"optimizer.decay_steps = {end} does not go with optimizer.schedule = {optimizer.schedule} without optimizer.cooldown_steps; "
+            f"accepted is none"
+        )
     # A trial run may end within the warm-up of its recipe; a cool-down would begin in it, and a stated end is meant.
-    if (cooldown or (end is not None and optimizer.schedule in DECAYING)) and warmup + cooldown > last:
+    if (cooldown or end is not None) and warmup + cooldown > last:
         said = f"optimizer.warmup_steps = {warmup}" + (f" with optimizer.cooldown_steps = {cooldown}" if cooldown else "")
         raise UserError(f"{said} is more than {setting} = {last}; accepted is at most {last}")
 

@@ -17,10 +17,11 @@ def learning_rate(spec: OptimizerSpec, *, steps: int) -> optax.Schedule:
 
         cosine    f + (1 - f) (1 + cos(pi (s - w) / (e - w))) / 2   (Loshchilov and Hutter, 2017, eq. 5, one cycle)
         linear    f + (1 - f) (1 - (s - w) / (e - w))
-        rsqrt     f + (1 / sqrt(1 + (s - w) / t) - f) r             (Vaswani et al., 2017, section 5.3; Zhai et al., 2022, section 3.5)
-        constant  f + (1 - f) r                                     (Hu et al., 2024, "MiniCPM", section 4: warm-up, stable, decay)
+        rsqrt     g + (q - g) r, q = 1 / sqrt(1 + (s - w) / t)      (Vaswani et al., 2017, section 5.3; Zhai et al., 2022, section 3.5)
+        constant  f + (1 - f) r
 
-    times peak_lr, where r = 1 until e - c and then falls linearly to 0 at e: the cool-down. Without one, r = 1.
+    times peak_lr, where r = 1 until e - c and then falls linearly to 0 at e: the cool-down (Zhai et al., 2022, section 3.5). Without one,
+    r = 1. g is the smaller of f and q, so that a cool-down never raises the rate.
     """
     warmup, end, final = spec.warmup_steps, spec.decay_steps or steps, spec.final_fraction
     timescale = warmup if spec.timescale_steps is None else spec.timescale_steps
@@ -34,7 +35,8 @@ def learning_rate(spec: OptimizerSpec, *, steps: int) -> optax.Schedule:
             "constant": lambda: jnp.ones(()),
         }[spec.schedule]()
         left = jnp.clip((end - step) / spec.cooldown_steps, 0.0, 1.0) if spec.cooldown_steps else 1.0
-        cooled = final + (shape - final) * left if spec.schedule in ("rsqrt", "constant") else final + (1 - final) * shape
+        floor = jnp.minimum(final, shape)
+        cooled = floor + (shape - floor) * left if spec.schedule in ("rsqrt", "constant") else final + (1 - final) * shape
         return spec.peak_lr * jnp.minimum((step + 1) / max(warmup, 1), cooled)
 
     return rate

@@ -45,10 +45,11 @@ class OptimizerSpec:
     name: `adamw`, `adafactor`, `lion`, `muon`, `lamb`.
     schedule: `cosine` or `linear` (both end at `final_fraction` of the peak at `decay_steps`), `constant`, `rsqrt`. All after
         `warmup_steps` of linear warm-up.
-    decay_steps: where the schedule ends; absent: `train.steps`.
+    decay_steps: where the schedule or its cool-down ends; absent: `train.steps`.
     cooldown_steps: of `constant` and `rsqrt`: how long before the end they go linearly to `final_fraction`. 0: they do not.
-    timescale_steps: of `rsqrt`: after so many steps from the end of the warm-up the rate has fallen by sqrt(2); absent: `warmup_steps`.
-    final_fraction: of `peak_lr`, at the end of the schedule.
+    timescale_steps: of `rsqrt`: after so many steps from the end of the warm-up the rate has fallen by sqrt(2); absent: `warmup_steps`,
+        which then may not be 0.
+    final_fraction: of `peak_lr`, at the end of the schedule; an `rsqrt` that is below it already falls on.
     weight_decay: what a step takes off a parameter, as a share of its learning rate (as torch and optax have it; big_vision's is a share
         of the schedule alone, so its 1e-4 at a peak of 1e-3 is 0.1 here).
     no_decay: parameters that weight decay leaves alone; of `lamb`, also those whose update is not scaled by their norm. Only those of the

@@ -24,6 +24,14 @@ WRONG = {
     ("optimizer.lr_multipliers=[('model', 0)]",): "optimizer.lr_multipliers[0][1] = 0.0 is out of range; accepted is a number above 0",
     ("optimizer.decay_multipliers=[('model', -1)]",): "optimizer.decay_multipliers[0][1] = -1.0 is out of range",
     ("optimizer.freeze=*",): "optimizer.freeze has '*' (",
+    (
+        *("optimizer.schedule=rsqrt", "optimizer.warmup_steps=0"),
+    ): "optimizer.timescale_steps = None does not go with optimizer.schedule = rsqrt and optimizer.warmup_steps = 0; accepted is",
+    ("optimizer.timescale_steps=10",): "optimizer.timescale_steps = 10 does not go with optimizer.schedule = cosine; accepted is none",
+    (
+        *("optimizer.schedule=constant", "optimizer.decay_steps=90"),
+    ): "optimizer.decay_steps = 90 does not go with optimizer.schedule = constant without optimizer.cooldown_steps; accepted is none",
+    ("optimizer.name=muon", "optimizer.muon.hidden=[]"): "optimizer.muon.hidden = () does not go with optimizer.name = muon; accepted are",
     ("optimizer.timescale_steps=0",): "optimizer.timescale_steps = 0 is out of range",
 }
 

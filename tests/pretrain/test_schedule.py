@@ -57,3 +57,12 @@ def test_rsqrt_with_cool_down_is_big_visions():
     step = np.arange(0, 150, 3)
     expected = 2 / np.sqrt(1 + np.maximum(step - 10, 0) / 25) * np.clip((110 - step) / 30, 0, 1) * np.minimum(1, (step + 1) / 10)
     np.testing.assert_allclose(rates(schedule="rsqrt", timescale_steps=25, cooldown_steps=30), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_a_cool_down_never_rises():
+    """From step 90 the rate is below final_fraction of the peak: there is nothing left to cool down."""
+    spec = dataclasses.replace(SPEC, schedule="rsqrt", final_fraction=0.5, cooldown_steps=30)
+    rate = learning_rate(spec, steps=110)
+    found = np.array([float(rate(jnp.int32(step))) for step in range(10, 130)])
+    assert (np.diff(found) <= 1e-7).all()
+    np.testing.assert_allclose(found[90], 2 / np.sqrt(1 + 90 / 10), rtol=1e-5)
