@@ -91,6 +91,17 @@ def random_batch():
 
 
 @pytest.fixture(scope="session")
+def environment():
+    """Variables of a process with so many CPU devices. Programs of one come out of a cache that all tests share; no others may."""
+
+    def make(devices):
+        shared = {"JAX_ENABLE_COMPILATION_CACHE": "true", "JAX_COMPILATION_CACHE_DIR": os.environ["DIPTYCH_CACHE"] + "/xla"}
+        return os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)} | (shared if devices == 1 else {})
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def shapes_folder(tmp_path_factory):
     """A few hundred rendered scenes as shards, with a tokenizer trained on their captions."""
     folder = tmp_path_factory.mktemp("shapes") / "data"

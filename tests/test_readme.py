@@ -1,6 +1,5 @@
 """Every code block of the README is run: here, or, where it is marked `ci`, by .ci/run."""
 
-import os
 import re
 import shlex
 import shutil
@@ -34,14 +33,12 @@ def blocks(tag):
     return [code for found, code in BLOCKS if found == tag]
 
 
-def diptych(command, folder):
+def diptych(command, folder, env):
     """Runs one `diptych ...` line as a user would, with what makes its recipe small."""
     words = shlex.split(command)
     small = next((SMALL[word] for word in words if word in SMALL), [])
     program = [sys.executable, "-m", "diptych.launch.cli"]
-    return subprocess.run(
-        [*program, *words[1:], *small], cwd=folder, env=os.environ | {"JAX_NUM_CPU_DEVICES": "1"}, capture_output=True, text=True
-    )
+    return subprocess.run([*program, *words[1:], *small], cwd=folder, env=env, capture_output=True, text=True)
 
 
 def test_every_block_is_run_somewhere():
@@ -58,7 +55,7 @@ def test_ci_runs_what_the_readme_says():
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the shared image-text data is not beside the checkout")
-def test_commands_run_as_written(shapes_folder, tmp_path):
+def test_commands_run_as_written(shapes_folder, tmp_path, environment):
     (tmp_path / "shards").mkdir()
     (tmp_path / "photos").mkdir()
     for number in range(2):
@@ -75,7 +72,7 @@ def test_commands_run_as_written(shapes_folder, tmp_path):
     for code in blocks("run"):
         if code.startswith("diptych"):
             for line in code.strip().splitlines():
-                done = diptych(line, tmp_path / "project")
+                done = diptych(line, tmp_path / "project", environment(1))
                 assert done.returncode == 0, f"{line}\n{done.stderr[-3000:]}"
         else:
             subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "project", check=True)
@@ -89,16 +86,16 @@ def run_folder():
 
 
 @pytest.mark.parametrize("code", blocks("dry-run"))
-def test_hardware_commands_resolve(code, tmp_path):
+def test_hardware_commands_resolve(code, tmp_path, environment):
     command = code[code.index("diptych train") :].strip().rstrip('"')
-    done = diptych(f"{command} --dry-run", tmp_path)
+    done = diptych(f"{command} --dry-run", tmp_path, environment(1))
     assert done.returncode == 0, done.stderr
     assert '"fsdp": ' in done.stdout
 
 
-def test_the_recipe_is_one(tmp_path):
+def test_the_recipe_is_one(tmp_path, environment):
     (tmp_path / "mine.py").write_text(blocks("recipe")[0])
-    done = diptych("diptych train --config mine.py:shards/*.tar --dry-run", tmp_path)
+    done = diptych("diptych train --config mine.py:shards/*.tar --dry-run", tmp_path, environment(1))
     assert done.returncode == 0 and '"shards/*.tar"' in done.stdout, done.stderr
 
 

@@ -1,7 +1,6 @@
 """A run that is killed anywhere and started again has bitwise the losses of an undisturbed run."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,10 +11,6 @@ import pytest
 
 def command(tiny_config, workdir, *more):
     return [sys.executable, "-m", "diptych.launch.cli", "train", "--config", tiny_config, "--workdir", str(workdir), "--json", *more]
-
-
-def environment(devices):
-    return os.environ | {"JAX_NUM_CPU_DEVICES": str(devices)}
 
 
 def losses(workdir):
@@ -35,27 +30,31 @@ def wait_for(process, workdir, steps):
         time.sleep(0.005)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tiny_config, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("undisturbed")
-    subprocess.run(command(tiny_config, workdir, "--config.train.steps=40"), check=True, env=environment(2), capture_output=True)
+def undisturbed(tiny_config, workdir, environment):
+    subprocess.run(command(tiny_config, workdir, "--config.train.steps=40"), check=True, env=environment, capture_output=True)
     return losses(workdir)
 
 
-def test_kill_and_resume_is_bitwise_exact(tiny_config, tmp_path, undisturbed):
+@pytest.fixture(scope="module")
+def of_one_device(tiny_config, tmp_path_factory, environment):
+    return undisturbed(tiny_config, tmp_path_factory.mktemp("undisturbed"), environment(1))
+
+
+def test_kill_and_resume_is_bitwise_exact(tiny_config, tmp_path, tmp_path_factory, environment):
+    expected = undisturbed(tiny_config, tmp_path_factory.mktemp("undisturbed"), environment(2))
     for kill_at in (6, 22):
         run = subprocess.Popen(command(tiny_config, tmp_path, "--config.train.steps=40"), env=environment(2), stderr=subprocess.DEVNULL)
         wait_for(run, tmp_path, kill_at)
         run.send_signal(signal.SIGKILL)
         run.wait()
     subprocess.run(command(tiny_config, tmp_path, "--config.train.steps=40"), check=True, env=environment(2), capture_output=True)
-    assert losses(tmp_path) == undisturbed
-    assert len(undisturbed) == 40
+    assert losses(tmp_path) == expected
+    assert len(expected) == 40
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
-def test_a_signal_saves_and_the_same_command_goes_on(tiny_config, tmp_path, undisturbed, number, code):
-    run = subprocess.Popen(command(tiny_config, tmp_path, "--config.train.steps=40"), env=environment(2), stderr=subprocess.PIPE, text=True)
+def test_a_signal_saves_and_the_same_command_goes_on(tiny_config, tmp_path, of_one_device, environment, number, code):
+    run = subprocess.Popen(command(tiny_config, tmp_path, "--config.train.steps=40"), env=environment(1), stderr=subprocess.PIPE, text=True)
     wait_for(run, tmp_path, 5)
     run.send_signal(number)
     assert run.wait() == code
@@ -65,15 +64,15 @@ def test_a_signal_saves_and_the_same_command_goes_on(tiny_config, tmp_path, undi
     done = subprocess.run(
         command(tiny_config, tmp_path, "--config.train.steps=40", "--config.data.threads=3"),
         check=True,
-        env=environment(2),
+        env=environment(1),
         capture_output=True,
         text=True,
     )
     assert f"resuming from step {stopped}" in done.stderr
-    assert losses(tmp_path) == undisturbed
+    assert losses(tmp_path) == of_one_device
 
 
-def test_a_finished_run_is_extended_and_another_identity_refused(tiny_config, tmp_path):
+def test_a_finished_run_is_extended_and_another_identity_refused(tiny_config, tmp_path, environment):
     run = lambda *more: subprocess.run(command(tiny_config, tmp_path, *more), env=environment(4), capture_output=True, text=True)  # noqa: E731
     assert run("--config.train.steps=6").returncode == 0
     longer = run("--config.train.steps=8", "--config.mesh.fsdp=2", "--config.mesh.tensor=2")
@@ -85,7 +84,7 @@ def test_a_finished_run_is_extended_and_another_identity_refused(tiny_config, tm
     assert "optimizer.peak_lr = 0.001" in other.stderr and "Traceback" not in other.stderr
 
 
-def test_a_finished_run_started_again_says_the_same(tiny_config, tmp_path):
+def test_a_finished_run_started_again_says_the_same(tiny_config, tmp_path, environment):
     again = [
         subprocess.run(command(tiny_config, tmp_path), env=environment(1), capture_output=True, text=True, check=True) for _ in range(2)
     ]
