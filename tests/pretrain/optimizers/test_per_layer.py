@@ -23,7 +23,6 @@ SPEC = OptimizerSpec(
     eps=1e-6,
     grad_clip=None,
     moment_dtype="float32",
-    muon=MuonSpec(rms=None),
 )
 
 
@@ -33,6 +32,17 @@ def capped(step, exponent):
 
 MATRIX = {"up": optax.contrib.MuonDimensionNumbers()}
 END = (optax.add_decayed_weights(DECAY), optax.scale(-RATE))
+
+
+def muon_by_hand(rms):
+    return optax.chain(
+        optax.trace(0.95, nesterov=True),
+        optax.contrib.scale_by_muon(beta=0.0, nesterov=False, weight_dimension_numbers=MATRIX),  # Newton-Schulz alone
+        optax.contrib._muon.scale_by_shape(MATRIX, consistent_rms=rms),
+        *END,
+    )
+
+
 BY_HAND = {
     "adamw": optax.adamw(RATE, b1=0.9, b2=0.98, eps=1e-6, weight_decay=DECAY),
     "lion": optax.lion(RATE, b1=0.9, b2=0.98, weight_decay=DECAY),
@@ -40,12 +50,7 @@ BY_HAND = {
     "adafactor": optax.chain(
         optax.scale_by_factored_rms(decay_rate=0.8, min_dim_size_to_factor=32, decay_rate_fn=capped), optax.ema(0.9, debias=False), *END
     ),
-    "muon": optax.chain(
-        optax.trace(0.95, nesterov=True),
-        optax.contrib.scale_by_muon(beta=0.0, nesterov=False, weight_dimension_numbers=MATRIX),  # Newton-Schulz alone
-        optax.contrib._muon.scale_by_shape(MATRIX),
-        *END,
-    ),
+    "muon": muon_by_hand(0.2),
 }
 
 
@@ -69,12 +74,19 @@ def steps(optimizer, params, gradients):
 @pytest.mark.parametrize("shape", [(64, 48), (16, 40)], ids=str)
 @pytest.mark.parametrize("name", BY_HAND)
 def test_a_stack_is_its_layers_alone(name, shape):
-    spec = dataclasses.replace(SPEC, name=name, adafactor=AdafactorSpec(beta2_cap=0.75))
+    check_layers(dataclasses.replace(SPEC, name=name, adafactor=AdafactorSpec(beta2_cap=0.75)), BY_HAND[name], shape=shape)
+
+
+def test_muon_without_rms_has_jordans_norm():
+    check_layers(dataclasses.replace(SPEC, name="muon", muon=MuonSpec(rms=None)), muon_by_hand(None), shape=(16, 40))
+
+
+def check_layers(spec, by_hand, *, shape):
     w, gradients = arrays(0, shape), [arrays(seed, shape) for seed in range(1, 6)]
     stacked = {"model": {"text": {"blocks": {"layers": {"mlp": {"up": w}}}}}}
     ours = jax.tree.leaves(steps(make_optimizer(spec, steps=10), stacked, [jax.tree.map(lambda _, g=g: g, stacked) for g in gradients]))[0]
     for layer in range(2):
-        alone = steps(BY_HAND[name], {"up": w[layer]}, [{"up": g[layer]} for g in gradients])["up"]
+        alone = steps(by_hand, {"up": w[layer]}, [{"up": g[layer]} for g in gradients])["up"]
         np.testing.assert_allclose(ours[layer], alone, atol=1e-6 * float(jnp.abs(alone).max()))
 
 
