@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="FILE.npz|FOLDER", type=Path, help="the file to write; of a recipe the folder, for data.embeddings"
     )
     add_config(parser)
-    parser.add_argument("--parts", metavar="N", type=int, default=1, help="files that a source's embeddings are divided into (1)")
+    parser.add_argument("--parts", metavar="N", type=int, help="files that a source's embeddings are divided into (1)")
     parser.add_argument("--part", metavar="I", type=int, help="the one of them, from 0, that is written (all)")
 
 
@@ -44,6 +44,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise UserError("--out is not given; accepted is the .npz file to write, or with --config the folder")
     if args.config is not None:
         return run_recipe(args)
+    for name, given in (("--parts", args.parts), ("--part", args.part)):
+        if given is not None:
+            raise UserError(f"{name} = {given} is of --config, which is not given; accepted is none, or a recipe with data to embed")
     if args.model is None:
         raise UserError("MODEL is not given; accepted is the folder that `diptych export` wrote, or --config")
     paths, texts = find_images(args.images), read_texts(args.texts)

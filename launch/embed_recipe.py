@@ -19,7 +19,7 @@ def run_recipe(args: argparse.Namespace) -> dict[str, Any]:
     for name, given in (("MODEL", args.model), ("--images", args.images), ("--texts", args.texts)):
         if given is not None:
             raise UserError(f"{name} = {given} does not go with --config = {args.config}; accepted is one of the two")
-    parts, part = args.parts, args.part
+    parts, part = 1 if args.parts is None else args.parts, args.part
     if parts < 1:
         raise UserError(f"--parts = {parts} is out of range; accepted is a number from 1")
     if part is not None and not 0 <= part < parts:

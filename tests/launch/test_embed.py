@@ -82,6 +82,8 @@ def test_nothing_is_left_of_an_embedding_that_fails(tmp_path, monkeypatch, encod
         ([], "MODEL is not given; accepted is the folder that `diptych export` wrote, or --config"),
         (["model", "--config", "clip_emoji"], "MODEL = model does not go with --config = clip_emoji; accepted is one of the two"),
         (["--texts", "a.txt", "--config", "clip_emoji"], "--texts = a.txt does not go with --config = clip_emoji"),
+        (["model", "--texts", "texts.txt", "--parts", "2"], "--parts = 2 is of --config, which is not given; accepted is none"),
+        (["model", "--texts", "texts.txt", "--part", "0"], "--part = 0 is of --config, which is not given; accepted is none"),
         (["--config", "clip_emoji", "--parts", "0"], "--parts = 0 is out of range; accepted is a number from 1"),
         (["--config", "clip_emoji", "--parts", "2", "--part", "2"], "--part = 2 is out of range; accepted is 0 to --parts - 1 = 1"),
         (
