@@ -185,6 +185,10 @@ def test_a_student_trains_and_is_restored_and_exported_without_its_teacher(stude
     (other / "config.json").write_text((other / "config.json").read_text().replace('"steps": 2', '"steps": 4'))
     with pytest.raises(UserError, match=r"other is not what the run in .*run learnt from, squares after 2 steps"):
         prepare(distilling(student, teacher=str(other)), workdir, job=Job())
+    retouched = shutil.copytree(teacher, tmp_path / "retouched")
+    save_file(saved | {"model.text.embedding": saved["model.text.embedding"] + 1}, retouched / "model.safetensors")
+    with pytest.raises(UserError, match=r"retouched is not what the run in .*run learnt from, squares after 2 steps"):
+        prepare(distilling(student, teacher=str(retouched)), workdir, job=Job())
     hidden = shutil.move(teacher, tmp_path / "gone")
     try:
         export_run(workdir, tmp_path / "model")
