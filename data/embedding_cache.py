@@ -85,17 +85,24 @@ def _parts_of(folder: Path, name: str, source: Source) -> list[Part]:
             f"{SETTING} = {folder} holds no embeddings of the samples of {name} (no {source_folder(folder, source.fingerprint).name} "
             f"in it); {ACCEPTED}"
         )
-    expected = 0
+    splits: dict[str, list[Part]] = {}
     for part in parts:
-        if part.header.first == expected < part.header.stop:
-            found.append(part)
-            expected = part.header.stop
-    if expected < len(source):
+        splits.setdefault(part.path.stem.rpartition("-")[2], []).append(part)
+    best = max(splits.values(), key=_covered)  # parts of another split may lie beside them
+    if (covered := _covered(best)) < len(source):
         raise UserError(
-            f"{SETTING} = {folder} lacks sample {expected} of the {len(source)} of {name}; accepted is a folder with all parts of it, "
+            f"{SETTING} = {folder} lacks sample {covered} of the {len(source)} of {name}; accepted is a folder with all parts of it, "
             "which `diptych embed` goes on with"
         )
-    return found
+    return best
+
+
+def _covered(parts: list[Part]) -> int:
+    """How many samples from the first one on are in `parts` of one split."""
+    end = 0
+    for part in parts:
+        end = part.header.stop if part.header.first == end else end
+    return end
 
 
 def _check_alike(folder: Path, header: PartHeader, first: PartHeader, preprocessing: str) -> None:

@@ -129,8 +129,8 @@ class InitSpec:
     parameters: patterns of the dotted names of those that are taken from it, such as `model\\.image\\..*`; the others are fresh.
     """
 
-    path: str | None = None
-    parameters: tuple[str, ...] = (r".*",)
+    path: str | None = runtime(None)
+    parameters: tuple[str, ...] = runtime((r".*",))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

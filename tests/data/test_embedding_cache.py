@@ -76,6 +76,13 @@ def test_a_part_counts_when_it_is_complete(tmp_path):
         opened(tmp_path, first=A)
 
 
+def test_parts_of_another_split_are_no_hindrance(tmp_path):
+    write(tmp_path, A, parts=3)
+    write(tmp_path, A, parts=2, skip={1})
+    cache = EmbeddingCache(tmp_path, sources={"a": A}, preprocessing="p")
+    assert len(cache._sources[0]) == 3
+
+
 def test_what_does_not_fit_is_refused(tmp_path):
     write(tmp_path, A, parts=1)
     with pytest.raises(UserError, match=r"data\.embeddings = .* holds no embeddings of the samples of second"):
