@@ -79,7 +79,7 @@ def image_fingerprint(spec: DataSpec) -> str:
 
 def _parts_of(folder: Path, name: str, source: Source) -> list[Part]:
     """The parts that hold all samples of a source, each once."""
-    parts, found = read_parts(folder, source.fingerprint), list[Part]()
+    parts = read_parts(folder, source.fingerprint)
     if not parts:
         raise UserError(
             f"{SETTING} = {folder} holds no embeddings of the samples of {name} (no {source_folder(folder, source.fingerprint).name} "
