@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -90,8 +91,14 @@ class Axes:
         return lax.axis_index(self.tensor) if self.tensor else 0
 
     def all(self, z: jax.Array) -> jax.Array:
-        """Rows of the whole batch, [b, ...] -> [B, ...]."""
-        return lax.all_gather(z, self.data, tiled=True) if self.data else z
+        """Rows of the whole batch, [b, ...] -> [B, ...]; its transpose is `home`.
+
+        One axis after the other, as libtpu makes an all-reduce of the whole of a reduce-scatter over two; the outer first, so that a row
+        goes to another slice or node once.
+        """
+        for axis in self.data:
+            z = lax.all_gather(z, axis, tiled=True)
+        return _turned(z, [lax.axis_size(axis) for axis in reversed(self.data)])
 
     def sum(self, x: jax.Array) -> jax.Array:
         """The sum over the devices that share the batch."""
@@ -104,7 +111,10 @@ class Axes:
 
     def home(self, x: jax.Array) -> jax.Array:
         """The sum over the devices that share the batch, of rows of the whole batch, [B, ...] on each -> this device's rows, [b, ...]."""
-        return lax.psum_scatter(x, self.data, tiled=True) if self.data else x
+        x = _turned(x, [lax.axis_size(axis) for axis in self.data])
+        for axis in reversed(self.data):
+            x = lax.psum_scatter(x, axis, tiled=True)
+        return x
 
     def next(self, x: jax.Array) -> jax.Array:
         """What the device before this one holds, on a ring of the devices that share the batch."""
@@ -118,6 +128,13 @@ class Axes:
     def first_row(self, rows: int) -> jax.Array | int:
         """The place in the global batch of this device's first row, where each device holds `rows`."""
         return lax.axis_index(self.data) * rows if self.data else 0
+
+
+def _turned(rows: jax.Array, sizes: Sequence[int]) -> jax.Array:
+    """Blocks of rows that lie in the order of a grid of `sizes`, [B, ...], in that of the grid whose axes are reversed."""
+    blocks = rows.reshape(*sizes, -1, *rows.shape[1:])
+    grid = range(len(sizes))
+    return blocks.transpose(*reversed(grid), *range(len(sizes), blocks.ndim)).reshape(rows.shape)
 
 
 def mesh_axes(mesh: AnyMesh) -> Axes:

@@ -1,4 +1,4 @@
-"""Gathering weights over fsdp, whatever the height of a shard."""
+"""Gathering weights over fsdp, whatever the height of a shard; rows of the batch over all that share it."""
 
 import jax
 import jax.numpy as jnp
@@ -39,3 +39,25 @@ def test_shards_are_gathered_in_their_order_and_gradients_come_home(shape, layou
         gradient, whole = jax.jit(jax.grad(sharded, has_aux=True))(*map(jax.device_put, (weight, factors), (layout, P("fsdp"))))
     assert all(np.array_equal(each, weight) for each in whole)
     assert np.array_equal(gradient, factors.sum(0))
+
+
+@pytest.mark.parametrize(("replica", "fsdp"), [(2, 4), (4, 2), (8, 1)])
+def test_rows_of_the_batch_are_gathered_in_their_order_and_their_sums_come_home(replica, fsdp):
+    """`home` is the transpose of `all`, and neither asks for a sum of the whole."""
+    mesh = make_mesh(MeshSpec(replica=replica, fsdp=fsdp, tensor=1))
+    axes, rows = mesh_axes(mesh), P(("replica", "fsdp"))
+    batch = np.arange(8 * 3 * 5, dtype=np.float32).reshape(24, 5)
+    given = np.random.default_rng(0).integers(-9, 9, (8, 24, 5)).astype(np.float32)
+
+    def local(batch, given):
+        gathered, transpose = jax.vjp(axes.all, batch)
+        return gathered[None], transpose(given[0])[0], axes.home(given[0]), axes.home(given[0, :, 0])
+
+    with jax.set_mesh(mesh):
+        step = jax.jit(jax.shard_map(local, in_specs=(rows, rows), out_specs=rows))
+        arguments = tuple(jax.device_put(array, rows) for array in (batch, given))
+        gathered, transposed, home, vector = step(*arguments)
+        text = step.lower(*arguments).as_text()
+    assert all(np.array_equal(each, batch) for each in gathered)
+    assert np.array_equal(transposed, given.sum(0)) and np.array_equal(home, given.sum(0)) and np.array_equal(vector, given.sum(0)[:, 0])
+    assert "all_reduce" not in text and text.count('"stablehlo.reduce_scatter"') == 3 * len(axes.data)

@@ -28,12 +28,14 @@ class Step:
     """A compiled step.
 
     text: its HLO. found: its collectives. batch: rows. sharded: bytes of the parameters that fsdp shards, in the type that they travel in.
-    whole: of the others. matrix: of the largest one of a layer. alone: of each parameter that stands in no stack.
+    whole: of the others. matrix: of the largest one of a layer. alone: of each parameter that stands in no stack. embeddings: bytes of the
+    whole batch's, in float32.
     """
 
     text: str
     found: list
     batch: int
+    embeddings: int
     fsdp: int
     sharded: int
     whole: int
@@ -41,7 +43,8 @@ class Step:
     alone: set
 
     def of(self, kind, *axes):
-        return [each for each in self.found if each.kind == kind and each.axes == axes]
+        """Of weights and their gradients."""
+        return [each for each in self.found if each.kind == kind and each.axes == axes and each.bytes != self.embeddings]
 
 
 def compiled_step(recipe, mesh, *, platform, itemsize, options):
@@ -56,6 +59,7 @@ def compiled_step(recipe, mesh, *, platform, itemsize, options):
         text=text,
         found=collectives(parse(text), dict(mesh.shape)),
         batch=recipe.train.batch_size,
+        embeddings=FLOAT32 * recipe.train.batch_size * recipe.model.embed_dim,
         fsdp=mesh.shape["fsdp"],
         sharded=itemsize * sum(math.prod(shape) for shape in sharded.values()),
         whole=itemsize * sum(math.prod(shape) for name, shape in shapes.items() if name not in sharded),
@@ -74,6 +78,11 @@ def check_what_is_gathered(step):
     assert gathers and {each.bytes for each in gathers if each.bytes > step.matrix} <= step.alone
     assert not [each for each in step.found if each.kind == "all-to-all"]
     assert not re.search(rf"\[(\d+,)*{step.batch},{step.batch}\]", step.text), "logits of all pairs"
+
+
+def check_embeddings(step):
+    """The whole batch's are gathered, and their gradients sent home by reduce-scatter, never summed on all devices."""
+    assert {each.kind for each in step.found if each.bytes == step.embeddings} == {"all-gather", "reduce-scatter"}
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +108,10 @@ def test_gradients_leave_by_reduce_scatter_and_one_sum_over_replicas(cpu_step):
     assert {each.times for each in everywhere} == {1}
 
 
+def test_embeddings_are_gathered_and_their_gradients_scattered(cpu_step):
+    check_embeddings(cpu_step)
+
+
 @pytest.fixture(scope="module")
 def pod_step():
     """SigLIP B/16 as it is trained, on 1,024 chips."""
@@ -122,7 +135,9 @@ def test_a_pods_gradients_leave_by_reduce_scatter_and_one_sum_over_replicas(pod_
     over_replicas = pod_step.of("all-reduce", "replica")
     assert total(over_replicas) <= 1.4 * pod_step.sharded * FLOAT32 // BFLOAT16 // pod_step.fsdp
     assert {each.times for each in over_replicas} == {1}
-    embeddings = FLOAT32 * pod_step.batch * 768  # of the whole batch: no parameter
-    summed = [each for each in pod_step.found if each.kind == "all-reduce" and "fsdp" in each.axes]
-    everywhere = [each for each in summed if each.bytes != embeddings]
+    everywhere = [each for each in pod_step.found if each.kind == "all-reduce" and "fsdp" in each.axes]
     assert total(everywhere) < 1.2 * pod_step.whole * FLOAT32 // BFLOAT16 + 2**20
+
+
+def test_a_pod_gathers_embeddings_and_scatters_their_gradients(pod_step):
+    check_embeddings(pod_step)
