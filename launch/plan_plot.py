@@ -63,10 +63,10 @@ def draw_memory(axes: Axes, parts: Mapping[str, float], *, usable: float, peak: 
 
 def draw_times(axes: Axes, values: Mapping[str, Any]) -> None:
     """A bar a part of the roofline; the longest is the step."""
-    names = list(PARTS.values())[::-1]
-    times = [values[name] for name in PARTS][::-1]
-    colours = [COLOURS[5] if name == f"{values['binds']}_ms" else COLOURS[0] for name in PARTS][::-1]
-    bars = axes.barh(names, times, color=colours)
+    parts = [name for name in PARTS if name in values][::-1]
+    times = [values[name] for name in parts]
+    colours = [COLOURS[5] if name == f"{values['binds']}_ms" else COLOURS[0] for name in parts]
+    bars = axes.barh([PARTS[name] for name in parts], times, color=colours)
     axes.bar_label(bars, [f" {time:.3g} ms" for time in times], fontsize="small")
     axes.set_xlabel("ms a step, each alone at its peak")
     axes.set_title(f"at most {values['samples_per_second']:,.0f} samples/s, MFU {values['mfu_ceiling']:.0%}", fontsize=10)

@@ -124,7 +124,8 @@ def time_of(found: RecipePlan) -> dict[str, Any]:
     if line is None or seconds is None:
         return {}
     hardware = found.plan.topology.hardware
-    values: dict[str, Any] = {f"{name}_ms": 1e3 * value for name, value in dataclasses.asdict(line).items()}
+    values: dict[str, Any] = {f"{name}_ms": 1e3 * value for name, value in line.limits.items()}
+    values |= {} if "hbm" in line.limits else {"hbm_at_most_ms": 1e3 * line.hbm_at_most}
     values |= {"binds": line.binds, "mfu_ceiling": found.mfu_ceiling, **found.speed(seconds)}
     if measured := measured_mfu(hardware.name, found.recipe.name):
         real = found.model_flops / (measured.mfu * found.peak_flops)

@@ -17,22 +17,33 @@ GPU_COST = {"bfloat16": 1, "float32": 2, "float32_high": 6, "float32_highest": 1
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Roofline:
-    """Seconds a step on every device. link: ICI or NVLink. network: DCN or InfiniBand."""
+    """Seconds a step on every device. link: ICI or NVLink. network: DCN or InfiniBand.
+
+    hbm: the least; None on GPUs, whose caches keep what kernels pass on, so that all that these take in and put out (hbm_at_most) is no
+    limit.
+    """
 
     compute: float
-    hbm: float
+    hbm: float | None
+    hbm_at_most: float
     link: float
     network: float
 
     @property
+    def limits(self) -> dict[str, float]:
+        """Part -> seconds that it cannot do without."""
+        parts = {"compute": self.compute, "hbm": self.hbm, "link": self.link, "network": self.network}
+        return {name: seconds for name, seconds in parts.items() if seconds is not None}
+
+    @property
     def seconds(self) -> float:
         """Below which no step can be."""
-        return max(dataclasses.astuple(self))
+        return max(self.limits.values())
 
     @property
     def binds(self) -> str:
-        """The part that takes longest."""
-        return max(dataclasses.asdict(self).items(), key=lambda item: item[1])[0]
+        """The limit that takes longest."""
+        return max(self.limits.items(), key=lambda item: item[1])[0]
 
 
 def roofline(
@@ -40,9 +51,11 @@ def roofline(
 ) -> Roofline:
     """products: FLOPs of all devices together. hbm_bytes and traffic: of one device."""
     rows = list(traffic)
+    memory = hbm_bytes / hardware.hbm_bandwidth
     return Roofline(
         compute=compute_seconds(products, hardware) / devices,
-        hbm=hbm_bytes / hardware.hbm_bandwidth,
+        hbm=None if hardware.platform == "cuda" else memory,
+        hbm_at_most=memory,
         link=sum(row.link_bytes / link_bandwidth(row, hardware) for row in rows),
         network=sum(row.network_bytes for row in rows) * hardware.devices_per_host / hardware.host_bandwidth,
     )

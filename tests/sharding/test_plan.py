@@ -173,9 +173,16 @@ def test_time_of_links_and_network():
     assert link_bandwidth(row(kind="collective-permute"), V5E) == V5E.link_bandwidth / 4
     assert link_bandwidth(row(), H100) == H100.link_bandwidth
     line = roofline({}, devices=16, hbm_bytes=3.352e12, traffic=[row(network_bytes=5e9)], hardware=H100)
-    assert line.hbm == pytest.approx(1)
     assert line.network == pytest.approx(5e9 * 8 / 400e9)
-    assert line.binds == "hbm"
+
+
+def test_memory_traffic_of_a_gpu_is_no_limit():
+    """Its caches keep what one kernel passes to the next; those of a TPU are in the program."""
+    line = roofline({}, devices=16, hbm_bytes=3.352e12, traffic=[row(network_bytes=5e9)], hardware=H100)
+    assert (line.hbm, line.hbm_at_most) == (None, pytest.approx(1))
+    assert (line.binds, line.seconds) == ("network", line.network)
+    line = roofline({}, devices=16, hbm_bytes=1e12, traffic=[row()], hardware=V5E)
+    assert line.hbm == line.hbm_at_most == line.seconds and line.binds == "hbm"
 
 
 def test_gpus_give_a_program_the_share_that_jax_reserves(monkeypatch):
