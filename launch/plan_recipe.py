@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 
 from ..errors import UserError
@@ -24,10 +26,16 @@ def plan_recipe(recipe: Recipe, topology: Topology, *, cache: PlanCache | None =
     """
     here = placed(recipe, topology)
     mesh = mesh_over(here.mesh, topology.devices)
-    flops = model_flops(here, mesh)
+    full = model_flops(unscheduled(here), mesh)
     params = sum(array.size for array in jax.tree.leaves(make_learner(here, mesh).shapes))
     plan = plan_step(trace_step(here, mesh), mesh, topology, cache=cache)
-    return RecipePlan(recipe=here, plan=plan, params=params, model_flops=flops)
+    shorter = here.data.size_schedule or here.data.text_schedule
+    return RecipePlan(recipe=here, plan=plan, params=params, model_flops=full, mean_step=model_flops(here, mesh) / full if shorter else 1.0)
+
+
+def unscheduled(recipe: Recipe) -> Recipe:
+    """The recipe whose images and captions always have their full size, which is what a plan compiles."""
+    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, size_schedule=None, text_schedule=None))
 
 
 def placed(recipe: Recipe, topology: Topology) -> Recipe:

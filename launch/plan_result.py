@@ -26,6 +26,7 @@ class RecipePlan:
     """A recipe and the plan of its step.
 
     params: of the whole model. model_flops: a step's, of all devices. steps: that its training takes; absent: as the recipe says.
+    mean_step: FLOPs of the mean over the run's steps, where schedules shorten some, against those of this one, which has all.
     """
 
     recipe: Recipe
@@ -33,6 +34,7 @@ class RecipePlan:
     params: int
     model_flops: int
     steps: float | None = None
+    mean_step: float = 1.0
 
     @property
     def device_mesh(self) -> jax.sharding.Mesh:
@@ -73,7 +75,7 @@ class RecipePlan:
 
     def speed(self, seconds: float) -> dict[str, float]:
         """What a step of `seconds` makes of the recipe."""
-        total = (self.steps or self.recipe.train.steps) * seconds
+        total = (self.steps or self.recipe.train.steps) * self.mean_step * seconds
         return {
             "samples_per_second": self.recipe.train.batch_size / seconds,
             "days": total / DAY,
