@@ -137,14 +137,18 @@ def time_of(found: RecipePlan) -> dict[str, Any]:
 
 
 def loss_of(found: RecipePlan) -> dict[str, Any]:
-    """What the objective costs: its form, its time on the matrix units and what it sends."""
+    """What the objective costs: its form, its time on the matrix units and what it sends.
+
+    Some collectives that libtpu makes have no name: what these send may be the objective's too, and is said beside it.
+    """
     plan = found.plan
     products = {kind: flops for kind, flops in plan.products.items() if kind.scope.startswith("objective")}
-    sent = sum(row.link_bytes + row.network_bytes for row in plan.weight.traffic if row.scope.startswith("objective"))
+    sent = {row: (row.link_bytes + row.network_bytes) / 2**20 for row in plan.weight.traffic}
     values: dict[str, Any] = {} if found.form is None else {"loss_form": str(found.form)}
     return values | {
         "loss_compute_ms": 1e3 * compute_seconds(products, plan.topology.hardware) / len(plan.topology.devices),
-        "loss_sent_mib": sent / 2**20,
+        "loss_sent_mib": sum(mib for row, mib in sent.items() if row.scope.startswith("objective")),
+        "nameless_sent_mib": sum(mib for row, mib in sent.items() if not row.scope),
     }
 
 
