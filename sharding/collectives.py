@@ -7,12 +7,15 @@ each, the network carries what one granule must send, (g - 1)/g S or twice that,
 what each of its devices holds; links carry the rest.
 
 TPU programs spread one collective over several fusions, which all repeat it, with one `chain_id`: it counts once. An all-reduce inside a
-computation `all-reduce-scatter` is a reduce-scatter: the slice that follows is fused into it.
+computation `all-reduce-scatter` is a reduce-scatter: the slice that follows is fused into it. What devices give those of other slices
+libtpu hands to their hosts, whose runtime sums and passes it on: a `send` with attributes `_xla_megascale_*` is a collective between one
+device of each slice.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -26,6 +29,8 @@ LISTED = re.compile(r"\breplica_groups=\{(\{.*?\})\}")
 IOTA = re.compile(r"\breplica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?")
 PAIRS = re.compile(r"\bsource_target_pairs=\{(\{.*?\})\}")
 OP_NAME = re.compile(r'\bop_name="([^"]*)"')
+SLICES = re.compile(r'\b_xla_megascale_target="\{([\d,]+)\}x')
+TRANSFER = re.compile(r'\b_xla_megascale_transfer_type="(\w+)"')
 FUSED_SCATTER = "all-reduce-scatter"
 
 
@@ -73,6 +78,8 @@ def _found(module: Module, mesh: Mapping[str, int]) -> Iterator[Collective]:
     chains: set[str] = set()
     for name, times in module.times.items():
         for instruction in module.computations[name]:
+            if instruction.opcode == "send" and (slices := SLICES.search(instruction.attributes)):
+                yield _between_slices(instruction, mesh, slices=len(slices[1].split(",")), times=times)
             kind = instruction.opcode.removesuffix("-start")
             if kind not in KINDS:
                 continue
@@ -95,6 +102,24 @@ def _found(module: Module, mesh: Mapping[str, int]) -> Iterator[Collective]:
                     pairs=groups if permuted else (),
                     where=_where(instruction),
                 )
+
+
+def _between_slices(instruction: Instruction, mesh: Mapping[str, int], *, slices: int, times: float) -> Collective:
+    """Slices are the outermost part of a mesh, so that devices `1 / slices` of it apart are in different ones."""
+    transfer = TRANSFER.search(instruction.attributes)
+    kind = transfer[1].lower().replace("_", "-") if transfer else "all-reduce"
+    kind = kind if kind in KINDS else "collective-permute"  # ONE_TO_ONE
+    count, sent = math.prod(mesh.values()), instruction.arrays[0].bytes
+    return Collective(
+        kind=kind,
+        bytes=slices * sent if kind == "all-gather" else sent,
+        axes=next(((axis,) for axis, size in mesh.items() if size > 1), ()),
+        group=slices,
+        times=times,
+        members=tuple(range(0, count, count // slices)),
+        pairs=((0, count - 1),) if kind == "collective-permute" else (),
+        where=_where(instruction),
+    )
 
 
 def whole_bytes(instruction: Instruction, *, kind: str, group: int) -> int:

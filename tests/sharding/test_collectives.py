@@ -139,6 +139,36 @@ def test_what_is_started_and_done_counts_once_and_whole():
     assert found["collective-permute"].axes == ("replica",)
 
 
+BETWEEN_SLICES = """HloModule jit_step
+
+ENTRY %main (a: f32[2,8]) -> f32[2,8] {
+  %a = f32[2,8]{1,0} parameter(0)
+  %token = token[] after-all()
+  %send = (f32[2,8]{1,0}, u32[], token[]) send(%a, %token), channel_id=1, is_host_transfer=true, frontend_attributes={\
+_xla_host_transfer_handler_name="xla_megascale_runtime",_xla_megascale_reduce_operation="SUM",_xla_megascale_target="{1,2}x{0:3}",\
+_xla_megascale_transfer_type="ALL_REDUCE"}, metadata={op_name="jit(step)/shard_map/psum"}
+  %sent = token[] send-done(%send), channel_id=1, is_host_transfer=true
+  %recv = (f32[2,8]{1,0}, u32[], token[]) recv(%token), channel_id=1, is_host_transfer=true, frontend_attributes={\
+_xla_megascale_target="{1,2}x{0:3}",_xla_megascale_transfer_type="ALL_REDUCE"}
+  %kept = (f32[2,8]{1,0}, u32[], token[]) send(%a, %token), channel_id=2, is_host_transfer=true
+  %received = (f32[2,8]{1,0}, token[]) recv-done(%recv), channel_id=1, is_host_transfer=true
+  ROOT %sum = f32[2,8]{1,0} get-tuple-element(%received), index=0
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("transfer", "kind", "size", "sent"),
+    [("ALL_REDUCE", "all-reduce", 64, 64), ("ALL_GATHER", "all-gather", 128, 64), ("ONE_TO_ONE", "collective-permute", 64, 64)],
+)
+def test_what_hosts_pass_to_other_slices_goes_over_the_network(transfer, kind, size, sent):
+    slices = Placement(mesh=MESH, granules=one_place(MESH).granules.copy(), coordinates=one_place(MESH).coordinates)
+    slices.granules[4:] = 1
+    [row] = traffic(collectives(parse(BETWEEN_SLICES.replace("ALL_REDUCE", transfer)), MESH), slices)
+    assert (row.kind, row.axes, row.bytes, row.count) == (kind, ("replica",), size, 1)
+    assert (row.network_bytes, row.link_bytes) == (sent, 0)
+
+
 @pytest.mark.parametrize(
     ("kind", "sent"),
     [("all-reduce", 150.0), ("all-gather", 75.0), ("reduce-scatter", 75.0), ("all-to-all", 75.0), ("collective-permute", 100)],
