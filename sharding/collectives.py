@@ -78,8 +78,8 @@ def _found(module: Module, mesh: Mapping[str, int]) -> Iterator[Collective]:
     chains: set[str] = set()
     for name, times in module.times.items():
         for instruction in module.computations[name]:
-            if instruction.opcode == "send" and (slices := SLICES.search(instruction.attributes)):
-                yield _between_slices(instruction, mesh, slices=len(slices[1].split(",")), times=times)
+            if instruction.opcode == "send" and (transfer := TRANSFER.search(instruction.attributes)):
+                yield _between_slices(instruction, mesh, transfer=transfer[1], times=times)
             kind = instruction.opcode.removesuffix("-start")
             if kind not in KINDS:
                 continue
@@ -104,11 +104,12 @@ def _found(module: Module, mesh: Mapping[str, int]) -> Iterator[Collective]:
                 )
 
 
-def _between_slices(instruction: Instruction, mesh: Mapping[str, int], *, slices: int, times: float) -> Collective:
+def _between_slices(instruction: Instruction, mesh: Mapping[str, int], *, transfer: str, times: float) -> Collective:
     """Slices are the outermost part of a mesh, so that devices `1 / slices` of it apart are in different ones."""
-    transfer = TRANSFER.search(instruction.attributes)
-    kind = transfer[1].lower().replace("_", "-") if transfer else "all-reduce"
-    kind = kind if kind in KINDS else "collective-permute"  # ONE_TO_ONE
+    kind = transfer.lower().replace("_", "-")
+    kind = kind if kind in KINDS else "collective-permute"  # ONE_TO_ONE, whose targets are pairs of devices
+    target = SLICES.search(instruction.attributes)
+    slices = len(target[1].split(",")) if target else 2
     count, sent = math.prod(mesh.values()), instruction.arrays[0].bytes
     return Collective(
         kind=kind,
