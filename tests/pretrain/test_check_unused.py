@@ -27,7 +27,7 @@ WRONG = [
     ),
     ((COCA, "objective.terms.captioning=0"), "model.decoder = 12 layers is read by none of objective.terms = softmax; accepted is none"),
     (
-        (EMOJI, "data.size_schedule.sizes=32", "data.size_schedule.patch_size=8", "data.size_schedule.until=150%"),
+        (EMOJI, "data.size_schedule.sizes=32", "data.size_schedule.patch_size=8", "data.size_schedule.until=600"),
         "data.size_schedule.until = 600 is never reached in train.steps = 400; accepted is at most 400, or none",
     ),
     (
