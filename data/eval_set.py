@@ -115,19 +115,17 @@ class EvalSet:
         return views_of(image, spec, generator(0, sample, "views"), views=views, size=spec.image_size)
 
     def _member(self, raw: Sample, key: str) -> str:
-        try:
-            return text_of(raw, key)
-        except BadSample as bad:
-            raise UserError(
-                f"{self._setting} has the sample {raw.key} in {raw.shard} without {key!r} ({bad.reason}); accepted are samples with it"
-            ) from bad
+        return self._read(text_of, raw, key, fault=f"without {key!r}", accepted="samples with it")
 
     def _label(self, raw: Sample, key: str) -> int:
+        return self._read(label_of, raw, key, fault="with a bad label", accepted="whole numbers")
+
+    def _read(self, read: Callable[[Sample, str], T], raw: Sample, key: str, *, fault: str, accepted: str) -> T:
         try:
-            return label_of(raw, key)
+            return read(raw, key)
         except BadSample as bad:
             raise UserError(
-                f"{self._setting} has the sample {raw.key} in {raw.shard} with a bad label ({bad.reason}); accepted are whole numbers"
+                f"{self._setting} has the sample {raw.key} in {raw.shard} {fault} ({bad.reason}); accepted are {accepted}"
             ) from bad
 
     def _parallel(self, function: Callable[[int], T], samples: Iterable[int]) -> list[T]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("diptych")
 GOALS = ("batch", "speed")
+COMPILES = 8
 GOLDEN = Path("tests/golden")
 
 
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("--topology", metavar="NAME:SIZE", help="v5e:16x16, v5p:8x8x16, v6e:16x16*2 (slices), h100:64x8 (nodes x GPUs) ...")
     parser.add_argument("--search", choices=GOALS, help="the largest batch that fits, or the fastest remat policy and mesh")
-    parser.add_argument("--compiles", type=int, default=8, metavar="N", help="how many steps --search may compile (8)")
+    parser.add_argument("--compiles", type=int, metavar="N", help=f"how many steps --search may compile ({COMPILES})")
     parser.add_argument("--split", action="store_true", help="compile the towers alone too, to tell the loss's memory from theirs")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw memory and roofline")
     add_workdir(parser, what="keep the plan in this run folder: diptych train compares its own step with it")
@@ -39,8 +40,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.golden:
         return remake_goldens(args)
     recipe, topology_name = load_recipe(given_config(args), args.overrides), given_topology(args)
-    if args.compiles < 1:
+    if args.compiles is not None and args.compiles < 1:
         raise UserError(f"--compiles = {args.compiles} is out of range; accepted is an integer from 1 on")
+    if args.compiles is not None and args.search is None:
+        raise UserError(f"--compiles = {args.compiles} is of --search, which is absent; accepted is --search {' or '.join(GOALS)}")
     if args.plot is not None:
         check_plot_file(args.plot)
     workdir = None if args.workdir is None else prepare_workdir(args.workdir)
@@ -56,7 +59,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     topology, rows = find_topology(topology_name), []
     if args.search:
-        tried = search(args.search, recipe, topology, compiles=args.compiles, report=report, cache=cache)
+        tried = search(args.search, recipe, topology, compiles=args.compiles or COMPILES, report=report, cache=cache)
         found, rows = best(tried, goal=args.search), frontier_rows(tried.found)
     else:
         found = plan_recipe(recipe, topology, cache=cache)

@@ -11,7 +11,7 @@ import ml_collections
 
 from ..errors import UserError
 from ..overrides import Override, kind_at, parse_override
-from ..schema import build, identity, wrong_type
+from ..schema import ABSENT, build, identity, wrong_type
 from .check import check
 from .check_optimizer import DECAYING
 from .durations import in_steps
@@ -88,7 +88,7 @@ def another_identity(recipe: Recipe, path: str, old: Any, new: Any) -> str:
     """How `recipe` differs from a run whose identity has `old` at `path`, by the name of the setting that does it, and what is accepted."""
     steps = recipe.train.steps
     if path != "optimizer.decay_steps" or recipe.optimizer.decay_steps is not None or old is None or new is None:
-        return f"{path} = {old}, not {new}; accepted is {path} = {old}"
+        return f"{path} = {old}, not {new}; accepted is {path} " + ("left out" if old == ABSENT else f"= {old}")
     last = recipe.optimizer.peak_lr * recipe.optimizer.final_fraction
     then = f"trains on at a learning rate of {last:g}" if steps > old else "stops earlier on the same schedule"
     return (

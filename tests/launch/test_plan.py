@@ -98,6 +98,10 @@ def test_the_bar_is_of_all_that_a_device_holds(planned):
         (["--config", TINY, "--topology", "v9:4x4"], "--topology = v9:4x4 is not known; accepted is NAME:SIZE with NAME among v4, v5e"),
         (["--config", TINY, "--topology", "here:8", "--search", "memory"], "invalid choice: 'memory'"),
         (["--config", TINY, "--topology", "here:8", "--compiles", "0"], "--compiles = 0 is out of range; accepted is an integer from 1 on"),
+        (
+            ["--config", TINY, "--topology", "here:8", "--compiles", "3"],
+            "--compiles = 3 is of --search, which is absent; accepted is --search",
+        ),
         (["--config", TINY, "--topology", "here:8", "--plot", "/proc/x/plan.png"], "--plot = /proc/x/plan.png cannot be written"),
         (
             ["--config", TINY, "--topology", "here:8", "--plot", "plan.xyz"],

@@ -172,6 +172,13 @@ def test_another_end_of_the_schedule_is_said_by_the_setting_that_was_typed(tmp_p
         check_identity(tmp_path, load_recipe("clip_emoji", ["optimizer.decay_steps=450"]))
 
 
+def test_what_the_run_did_not_have_is_to_be_left_out(tmp_path):
+    write_recipe(tmp_path, load_recipe("clip_emoji"))
+    (tmp_path / "checkpoints" / "200").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"objective.terms.sigmoid = absent, not 1.0; accepted is objective.terms.sigmoid left out, or"):
+        check_identity(tmp_path, load_recipe("clip_emoji", ["objective.terms.sigmoid=1"]))
+
+
 def test_a_cool_down_may_be_another_until_it_begins(tmp_path):
     def stable(*overrides):
         return load_recipe("clip_emoji", ["optimizer.schedule=constant", *overrides])

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from jax.extend.core import jaxprs_in_params
 
 from diptych.pretrain.checkpoint import targets
 from diptych.pretrain.learner import make_learner
@@ -17,18 +16,11 @@ from diptych.sharding.axes import Axes, mesh_axes
 from diptych.sharding.layouts import batch_layout, layouts_of, named_leaves, on_mesh, path_name
 from diptych.sharding.mesh import abstract_mesh, make_mesh
 from diptych.sharding.spec import MeshSpec
+from tests.jaxprs import equations
 
 P = jax.P
 HIGHEST = (jax.lax.Precision.HIGHEST,) * 2
 OUTPUTS = ("image_embedding", "text_embedding", "hidden")
-
-
-def equations(jaxpr):
-    """All equations of a jaxpr and of what it calls."""
-    for equation in jaxpr.eqns:
-        yield equation
-        for inner in jaxprs_in_params(equation.params):
-            yield from equations(inner)
 
 
 def table_gradient(spec, tokens, cotangents, sizes):

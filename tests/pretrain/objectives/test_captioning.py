@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from jax.extend.core import jaxprs_in_params
 
 from diptych.pretrain.checkpoint import targets
 from diptych.pretrain.learner import make_learner
@@ -21,16 +20,10 @@ from diptych.pretrain.spec_objective import CaptioningSpec
 from diptych.pretrain.step import batch_shapes
 from diptych.sharding.axes import Axes, mesh_axes
 from diptych.sharding.mesh import abstract_mesh
+from tests.jaxprs import equations
 
 P = jax.P
 N, D, V = 96, 8, 200
-
-
-def equations(jaxpr):
-    for equation in jaxpr.eqns:
-        yield equation
-        for inner in jaxprs_in_params(equation.params):
-            yield from equations(inner)
 
 
 def with_chunk(recipe, chunk):

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from jax.extend.core import jaxprs_in_params
 
 from diptych.errors import UserError
 from diptych.pretrain.check import check
@@ -21,6 +20,7 @@ from diptych.pretrain.spec_objective import MatryoshkaSpec
 from diptych.sharding.axes import Axes, mesh_axes
 from diptych.sharding.layouts import batch_layout
 from diptych.sharding.mesh import abstract_mesh
+from tests.jaxprs import equations
 
 P = jax.P
 E = 768
@@ -40,15 +40,6 @@ def gradient_jaxpr(term, *, batch, replica, fsdp, **settings):
         embeddings = jax.ShapeDtypeStruct((batch, E), jnp.float32, sharding=jax.NamedSharding(mesh, rows))
         whole = jax.make_jaxpr(jax.grad(loss, argnums=(0, 1, 2)))(embeddings, embeddings, nnx.as_pure(state)).jaxpr
     return [equation for mapped in equations(whole, "shard_map") for equation in equations(mapped.params["jaxpr"])]
-
-
-def equations(jaxpr, name=None):
-    """All equations, or those of one primitive, of a jaxpr and of what it calls."""
-    for equation in jaxpr.eqns:
-        if name in (None, equation.primitive.name):
-            yield equation
-        for inner in jaxprs_in_params(equation.params):
-            yield from equations(inner, name)
 
 
 def largest(found):

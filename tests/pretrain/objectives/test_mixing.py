@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from jax.extend.core import jaxprs_in_params
 
 from diptych.errors import UserError
 from diptych.pretrain.objectives.m2mix import geodesic, shares
@@ -21,6 +20,7 @@ from diptych.pretrain.spec_objective import MochiSpec
 from diptych.sharding.axes import Axes, mesh_axes
 from diptych.sharding.layouts import batch_layout
 from diptych.sharding.mesh import abstract_mesh
+from tests.jaxprs import equations
 
 P = jax.P
 E = 768
@@ -123,14 +123,6 @@ def test_nothing_is_mixed_in_an_evaluation():
 def test_a_batch_of_one_has_no_negatives():
     loss, gradients = compiled(jax.value_and_grad(loss_of("m2mix"), argnums=(0, 1)))(unit_rows(1), unit_rows(1, seed=1))
     assert loss == 0 and all(not np.any(gradient) for gradient in gradients)
-
-
-def equations(jaxpr, name=None):
-    for equation in jaxpr.eqns:
-        if name in (None, equation.primitive.name):
-            yield equation
-        for inner in jaxprs_in_params(equation.params):
-            yield from equations(inner, name)
 
 
 def gradient_of_a_device(term, *, batch, devices, **settings):
