@@ -11,7 +11,8 @@ class Hardware:
 
     Bandwidths are bytes/s; those of links and networks one way: what can be sent while as much is received.
     name: what recipes and plans call it. platform: `tpu` or `cuda`.
-    peak_bf16_tflops: dense. hbm_bytes: what a program may use. hbm_bandwidth: reads and writes together.
+    peak_bf16_tflops: dense. float32_tflops: of the units that keep all of float32; None on TPUs, which make it of bfloat16 passes.
+    hbm_bytes: what a program may use. hbm_bandwidth: reads and writes together.
     link_bandwidth: over all ICI or NVLink links of a device together.
     torus: dimensions of the ICI torus, each with an equal share of the links; 0: a switch, through which all links lead everywhere.
     host_bandwidth: over all network cards (DCN, InfiniBand) of a host, a host being a process of jax. devices_per_host: of such a host.
@@ -26,6 +27,7 @@ class Hardware:
     torus: int
     host_bandwidth: float
     devices_per_host: int
+    float32_tflops: float | None = None
 
     @property
     def axis_bandwidth(self) -> float:
@@ -100,6 +102,7 @@ A100_40 = Hardware(  # Cards: 8 x 200 Gb/s. HBM: data sheet, 40 GB at 1,555 GB/s
     name="a100-40",
     platform="cuda",
     peak_bf16_tflops=312.0,
+    float32_tflops=19.5,
     hbm_bytes=40e9,
     hbm_bandwidth=1555 * GB,
     link_bandwidth=300 * GB,
@@ -112,6 +115,7 @@ H100 = Hardware(  # Cards: 8 x 400 Gb/s.
     name="h100",
     platform="cuda",
     peak_bf16_tflops=989.0,
+    float32_tflops=67.0,
     hbm_bytes=84942979072.0,
     hbm_bandwidth=3352 * GB,
     link_bandwidth=450 * GB,
@@ -124,6 +128,7 @@ B200 = Hardware(  # Cards: 8 x 400 Gb/s.
     name="b200",
     platform="cuda",
     peak_bf16_tflops=2250.0,
+    float32_tflops=80.0,
     hbm_bytes=191514411008.0,
     hbm_bandwidth=7672 * GB,
     link_bandwidth=900 * GB,

@@ -10,9 +10,9 @@ from .hardware import Hardware
 from .traffic import Traffic
 
 # Time of a product against one in bfloat16. TPUs make float32 of 3 or 6 bfloat16 passes, and by default of one. GPUs have TF32 at half the
-# rate, which is also the default; `highest` runs on the plain float32 units (H100: 67 of 989 TFLOP/s).
-TPU_COST = {"bfloat16": 1, "float32": 1, "float32_high": 3, "float32_highest": 6}
-GPU_COST = {"bfloat16": 1, "float32": 2, "float32_high": 6, "float32_highest": 15}
+# rate, which is also the default; `highest` runs on the plain float32 units, whose rate is the hardware's own.
+TPU_COST: Mapping[str, float] = {"bfloat16": 1, "float32": 1, "float32_high": 3, "float32_highest": 6}
+GPU_COST: Mapping[str, float] = {"bfloat16": 1, "float32": 2, "float32_high": 6}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,8 @@ def roofline(
 
 def compute_seconds(products: Mapping[Product, int], hardware: Hardware) -> float:
     """Of one device that does all of them, float32 at what it costs there."""
-    cost = TPU_COST if hardware.platform == "tpu" else GPU_COST
+    plain = hardware.float32_tflops
+    cost = TPU_COST if plain is None else {**GPU_COST, "float32_highest": hardware.peak_bf16_tflops / plain}
     return sum(flops * cost[kind.arithmetic] for kind, flops in products.items()) / (hardware.peak_bf16_tflops * 1e12)
 
 

@@ -37,6 +37,7 @@ def test_every_kind_has_what_a_roofline_divides_by():
         assert min(rates) > 0 and hardware.devices_per_host > 0, kind
         assert hardware.host_bandwidth / hardware.devices_per_host < hardware.axis_bandwidth < hardware.hbm_bandwidth, kind
         assert hardware.platform == ("tpu" if kind.startswith("TPU") else "cuda")
+        assert (hardware.float32_tflops is None) == (hardware.platform == "tpu"), kind
     assert not HARDWARE.keys() & OTHER_PEAKS
 
 

@@ -10,7 +10,7 @@ from diptych.errors import UserError
 from diptych.sharding import plan as engine
 from diptych.sharding import topology
 from diptych.sharding.flops import Product
-from diptych.sharding.hardware import H100, V5E
+from diptych.sharding.hardware import A100, B200, H100, V5E
 from diptych.sharding.memory import memory_of, usable_bytes, used_when_full
 from diptych.sharding.mesh import mesh_over
 from diptych.sharding.plan import Weight, plan_step
@@ -156,10 +156,10 @@ def test_temporaries_that_do_not_fit_are_what_a_step_needs():
     assert used_when_full(ValueError(refused)) == 48.5 * 2**30
 
 
-def test_float32_products_cost_what_they_cost_on_the_hardware():
+@pytest.mark.parametrize(("hardware", "highest"), [(V5E, 6), (A100, 312 / 19.5), (H100, 989 / 67), (B200, 2250 / 80)])
+def test_float32_products_cost_what_they_cost_on_the_hardware(hardware, highest):
     products = {Product("", "bfloat16"): 100, Product("", "float32_highest"): 10}
-    assert compute_seconds(products, V5E) * V5E.peak_bf16_tflops * 1e12 == pytest.approx(160)
-    assert compute_seconds(products, H100) * H100.peak_bf16_tflops * 1e12 == pytest.approx(250)
+    assert compute_seconds(products, hardware) * hardware.peak_bf16_tflops * 1e12 == pytest.approx(100 + 10 * highest)
 
 
 def row(**changed):
