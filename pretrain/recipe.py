@@ -11,14 +11,12 @@ import ml_collections
 
 from ..errors import UserError
 from ..overrides import Override, kind_at, parse_override
-from ..schema import ABSENT, build, identity, wrong_type
+from ..schema import build, identity, wrong_type
 from .check import check
 from .check_optimizer import DECAYING
 from .durations import in_steps
 from .recipe_file import get_config, load_module
 from .spec import Recipe
-
-COOLDOWN = ("optimizer.decay_steps", "optimizer.cooldown_steps", "optimizer.final_fraction")
 
 
 def load_recipe(config: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -74,27 +72,6 @@ def run_identity(recipe: Recipe) -> dict[str, Any]:
     decays = recipe.optimizer.schedule in DECAYING or recipe.optimizer.cooldown_steps > 0
     values["optimizer"]["decay_steps"] = (recipe.optimizer.decay_steps or recipe.train.steps) if decays else None
     return values
-
-
-def in_cooldown(values: Mapping[str, Any], step: int) -> bool:
-    """Whether a run of this `run_identity` has begun, after `step` steps, to go down to the end of its schedule."""
-    optimizer = values["optimizer"]
-    if optimizer["schedule"] in DECAYING:
-        return True
-    return optimizer["decay_steps"] is not None and step > optimizer["decay_steps"] - optimizer["cooldown_steps"]
-
-
-def another_identity(recipe: Recipe, path: str, old: Any, new: Any) -> str:
-    """How `recipe` differs from a run whose identity has `old` at `path`, by the name of the setting that does it, and what is accepted."""
-    steps = recipe.train.steps
-    if path != "optimizer.decay_steps" or recipe.optimizer.decay_steps is not None or old is None or new is None:
-        return f"{path} = {old}, not {new}; accepted is {path} " + ("left out" if old == ABSENT else f"= {old}")
-    last = recipe.optimizer.peak_lr * recipe.optimizer.final_fraction
-    then = f"trains on at a learning rate of {last:g}" if steps > old else "stops earlier on the same schedule"
-    return (
-        f"train.steps = {old}, where optimizer.schedule = {recipe.optimizer.schedule} ends, not {steps}; "
-        f"accepted is train.steps = {old}, or optimizer.decay_steps = {old} beside train.steps = {steps}, which {then}"
-    )
 
 
 def identity_hash(recipe: Recipe) -> str:

@@ -34,7 +34,7 @@ from .locked import check_cache
 from .open_alike import open_alike
 from .optimizer import make_optimizer
 from .run_tokenizer import find_tokenizer
-from .same_run import check_identity, check_order
+from .same_run import check_identity, check_order, log_differences
 from .spec import Recipe
 from .state import TrainState, initial_state, state_layouts, state_shapes
 from .teacher import with_teacher
@@ -157,6 +157,7 @@ def begin(run: Run, checkpoints: Checkpoints, *, force_data: bool = False) -> St
     saved = checkpoints.data(latest)
     check_state(saved, run.data_state(saved["samples"]), force=force_data)
     state = checkpoints.restore(latest, shapes=state_shapes(run.learner, run.optimizer), layouts=layouts, mesh=run.mesh)
+    log_differences(run.workdir, run.recipe, samples=sum(map(len, run.sources.values())))
     LOG.info("resuming from step %d on mesh %s", latest, dict(run.mesh.shape))
     return Start(state=taught(run, state), samples=saved["samples"], bad=saved["bad"], segments=mixture_segments(run.recipe.data, saved))
 

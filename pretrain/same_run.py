@@ -2,69 +2,52 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from ..data.orders import kind_of_order
-from ..data.spec import DataSpec
 from ..errors import UserError
 from ..schema import differences
-from .recipe import COOLDOWN, another_identity, in_cooldown
+from .run_differences import Difference, identity_differences, in_words, order_differences
 from .run_folder import describe, read_run, saved_steps
 from .spec import Recipe
 
 LOG = logging.getLogger("diptych")
-ORDER = ("order", "streams", "block_shards")  # of data
-OF_DATA = ("seed", "model.text.context_length")  # beside all of data
 
 
 def check_identity(workdir: Path, recipe: Recipe, *, force_data: bool = False) -> None:
-    """Refuses a folder that holds another run, naming the first differing key; logs what else differs.
+    """Refuses a folder that holds another run, naming every setting that makes it another: `identity_differences`.
 
-    A folder in which nothing was saved yet holds no run: a recipe that failed at its start can be corrected. A cool-down that has begun
-    neither in the saved run nor in this one may be another: it can start from any checkpoint of a long run. The settings of the order are
-    left to `check_order`. force_data: a key that decides which samples are seen is logged instead.
+    A folder in which nothing was saved yet holds no run: a recipe that failed at its start can be corrected. force_data: settings that
+    decide which samples are seen may be others.
     """
-    if not _holds_a_run(workdir):
-        return
-    saved, now = read_run(workdir), describe(recipe)
-    elsewhere = {f"data.{name}" for name in ORDER}
-    if not any(in_cooldown(run["identity"], saved_steps(workdir)[-1]) for run in (saved, now)):
-        elsewhere.update(COOLDOWN)
-    for path, old, new in differences(saved["identity"], now["identity"]):
-        if path not in elsewhere:
-            _differs(workdir, recipe, (path, old, new), force_data=force_data)
-    for part in ("recipe", "versions"):
-        for path, old, new in differences(saved[part], now[part]):
-            LOG.info("resuming with %s = %s (was %s)", path, new, old)
+    if _holds_a_run(workdir):
+        step = saved_steps(workdir)[-1]
+        _refuse(workdir, recipe, identity_differences(read_run(workdir)["identity"], recipe, step=step), force_data=force_data)
 
 
 def check_order(workdir: Path, recipe: Recipe, *, samples: int, force_data: bool = False) -> None:
-    """As `check_identity`, for the settings of the order by what they come to for so many samples: an exact order has no streams."""
-    if not _holds_a_run(workdir):
-        return
-    saved = read_run(workdir)["identity"]["data"]
-    then = dataclasses.replace(recipe.data, **{name: saved[name] for name in ORDER if name in saved})
-    for difference in differences(_order(then, samples=samples), _order(recipe.data, samples=samples)):
-        _differs(workdir, recipe, difference, force_data=force_data)
+    """As `check_identity`, for the settings of the order by what they come to for so many samples: `order_differences`."""
+    if _holds_a_run(workdir):
+        _refuse(workdir, recipe, order_differences(read_run(workdir)["identity"], recipe, samples=samples), force_data=force_data)
+
+
+def log_differences(workdir: Path, recipe: Recipe, *, samples: int) -> None:
+    """Says what differs from the run in the folder, once all of it is accepted: what only `--force-data` lets pass, then the rest."""
+    saved, now, step = read_run(workdir), describe(recipe), saved_steps(workdir)[-1]
+    identity = saved["identity"]
+    for forced in (*identity_differences(identity, recipe, step=step), *order_differences(identity, recipe, samples=samples)):
+        LOG.warning("--force-data: going on with %s = %s (was %s)", forced.path, forced.new, forced.old)
+    for part in ("recipe", "versions"):
+        for path, old, new in differences(saved[part], now[part]):
+            LOG.info("resuming with %s = %s (was %s)", path, new, old)
 
 
 def _holds_a_run(workdir: Path) -> bool:
     return (workdir / "recipe.json").exists() and bool(saved_steps(workdir))
 
 
-def _order(data: DataSpec, *, samples: int) -> dict[str, Any]:
-    kind = kind_of_order(data, samples=samples)
-    return {"data.order": kind} | ({"data.streams": data.streams, "data.block_shards": data.block_shards} if kind == "block" else {})
-
-
-def _differs(workdir: Path, recipe: Recipe, difference: tuple[str, Any, Any], *, force_data: bool) -> None:
-    path, old, new = difference
-    of_data = path.startswith("data.") or path in OF_DATA
-    if of_data and force_data:
-        LOG.warning("--force-data: going on with %s = %s (was %s)", path, new, old)
-        return
-    accepted = ", --force-data, or another folder" if of_data else ", or another folder"
-    raise UserError(f"--workdir = {workdir} holds a run with {another_identity(recipe, path, old, new)}{accepted}")
+def _refuse(workdir: Path, recipe: Recipe, found: Iterable[Difference], *, force_data: bool) -> None:
+    refused = [each for each in found if not (force_data and each.of_data)]
+    if refused:
+        raise UserError(f"--workdir = {workdir} holds a run {in_words(refused, recipe, step=saved_steps(workdir)[-1])}")

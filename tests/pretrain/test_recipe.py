@@ -162,14 +162,39 @@ def test_another_end_of_the_schedule_is_said_by_the_setting_that_was_typed(tmp_p
     with pytest.raises(UserError) as error:
         check_identity(tmp_path, load_recipe("clip_emoji", [f"train.steps={steps}"]))
     assert str(error.value) == (
-        f"--workdir = {tmp_path} holds a run with train.steps = 400, where optimizer.schedule = cosine ends, not {steps}; accepted is "
-        f"train.steps = 400, or optimizer.decay_steps = 400 beside train.steps = {steps}, which {then}, or another folder"
+        f"--workdir = {tmp_path} holds a run with train.steps = 400, where its optimizer.schedule ends, not {steps}; accepted is "
+        f"train.steps = 400, optimizer.decay_steps = 400 beside train.steps = {steps}, which {then}, or another folder"
     )
     check_identity(tmp_path, load_recipe("clip_emoji", [f"train.steps={steps}", "optimizer.decay_steps=400"]))
     with pytest.raises(
         UserError, match=r"optimizer.decay_steps = 400, not 450; accepted is optimizer.decay_steps = 400, or another folder"
     ):
         check_identity(tmp_path, load_recipe("clip_emoji", ["optimizer.decay_steps=450"]))
+
+
+def test_every_setting_that_makes_another_run_is_named(tmp_path):
+    write_recipe(tmp_path, load_recipe("clip_emoji"))
+    (tmp_path / "checkpoints" / "200").mkdir(parents=True)
+
+    def said(*overrides, force_data=False):
+        with pytest.raises(UserError) as error:
+            check_identity(tmp_path, load_recipe("clip_emoji", overrides), force_data=force_data)
+        return str(error.value).removeprefix(f"--workdir = {tmp_path} holds a run ")
+
+    assert said("train.steps=500", "train.batch_size=128", "seed=1") == (
+        "with seed = 0, not 1, with train.steps = 400, where its optimizer.schedule ends, not 500, and with train.batch_size = 256, "
+        "not 128; accepted is seed = 0 (or --force-data), train.steps = 400 (or optimizer.decay_steps = 400 beside train.steps = 500, "
+        "which trains on at a learning rate of 0) and train.batch_size = 256, or another folder"
+    )
+    assert said("seed=1", "model.embed_dim=96", force_data=True) == (
+        "with model.embed_dim = 192, not 96; accepted is model.embed_dim = 192, or another folder"
+    )
+    assert said("train.steps=100", "optimizer.decay_steps=400", "model.embed_dim=96") == (
+        "with model.embed_dim = 192, not 96, and with a checkpoint at step 200, which train.steps = 100 is behind; "
+        "accepted is model.embed_dim = 192 and train.steps from 200, or another folder"
+    )
+    assert said("train.steps=100").endswith("not 100; accepted is train.steps = 400, or another folder")
+    assert said("optimizer.schedule=constant").endswith("not constant; accepted is optimizer.schedule = cosine, or another folder")
 
 
 def test_what_the_run_did_not_have_is_to_be_left_out(tmp_path):
@@ -186,12 +211,12 @@ def test_a_cool_down_may_be_another_until_it_begins(tmp_path):
     write_recipe(tmp_path, stable())
     (tmp_path / "checkpoints" / "200").mkdir(parents=True)
     check_identity(tmp_path, stable("optimizer.cooldown_steps=100", "train.steps=300", "optimizer.final_fraction=0.1"))
-    with pytest.raises(UserError, match=r"optimizer.decay_steps = None, not 299"):
+    with pytest.raises(UserError, match=r"with optimizer.cooldown_steps = 0, not 100; accepted is optimizer.cooldown_steps = 0"):
         check_identity(tmp_path, stable("optimizer.cooldown_steps=100", "train.steps=299"))
     write_recipe(tmp_path, stable("optimizer.cooldown_steps=100", "train.steps=300"))
     check_identity(tmp_path, stable("optimizer.cooldown_steps=50", "train.steps=500"))
     (tmp_path / "checkpoints" / "201").mkdir()
-    with pytest.raises(UserError, match=r"train.steps = 300, where optimizer.schedule = constant ends, not 500"):
+    with pytest.raises(UserError, match=r"train.steps = 300, where its optimizer.schedule ends, not 500"):
         check_identity(tmp_path, stable("optimizer.cooldown_steps=100", "train.steps=500"))
     with pytest.raises(UserError, match=r"seed = 0, not 1"):
         check_identity(tmp_path, stable("optimizer.cooldown_steps=100", "train.steps=300", "seed=1"))

@@ -159,7 +159,7 @@ def test_the_step_traces_over_all_axes_without_a_gradient_of_the_teacher(student
     assert named_leaves(gradients).keys() == {name for name in named_leaves(learner.shapes) if not name.startswith("teacher.")}
 
 
-def test_a_student_trains_and_is_restored_and_exported_without_its_teacher(student, teacher, tmp_path):
+def test_a_student_trains_and_is_restored_and_exported_without_its_teacher(student, teacher, tmp_path, caplog):
     terms = {"distillation_embedding": 1.0, "distillation_similarity": 1.0, "self_supervised": 1.0}
     student = dataclasses.replace(
         student,
@@ -183,8 +183,13 @@ def test_a_student_trains_and_is_restored_and_exported_without_its_teacher(stude
 
     other = shutil.copytree(teacher, tmp_path / "other")
     (other / "config.json").write_text((other / "config.json").read_text().replace('"steps": 2', '"steps": 4'))
-    with pytest.raises(UserError, match=r"other is not what the run in .*run learnt from, squares after 2 steps"):
+    caplog.clear()
+    with (
+        caplog.at_level("INFO", "diptych"),
+        pytest.raises(UserError, match=r"other is not what the run in .*run learnt from, squares after 2"),
+    ):
         prepare(distilling(student, teacher=str(other)), workdir, job=Job())
+    assert "resuming with" not in caplog.text  # what is refused was not accepted first
     retouched = shutil.copytree(teacher, tmp_path / "retouched")
     save_file(saved | {"model.text.embedding": saved["model.text.embedding"] + 1}, retouched / "model.safetensors")
     with pytest.raises(UserError, match=r"retouched is not what the run in .*run learnt from, squares after 2 steps"):
