@@ -126,8 +126,20 @@ def keep_plan(workdir: Path, values: dict[str, Any]) -> None:
     write_atomically(workdir / PLAN, json.dumps(plain(values)) + "\n")
 
 
+def check_golden(args: argparse.Namespace) -> None:
+    """Raises UserError for an argument that `--golden` has no use for: its recipes, topologies and overrides are fixed."""
+    given = {name: getattr(args, name) for name in ("topology", "search", "compiles", "plot", "workdir")}
+    words = [f"--{name} = {value}" for name, value in given.items() if value is not None] + ["--split"] * args.split
+    words += [f"--config.{override}" for override in args.overrides]
+    if words:
+        raise UserError(
+            f"{words[0]} does not go with --golden, which compiles what the test suite does; accepted is --config NAME or nothing"
+        )
+
+
 def remake_goldens(args: argparse.Namespace) -> dict[str, Any]:
-    """The files of `tests/golden`."""
+    """The files of `tests/golden`. UserError for an argument that would make others of them than the test suite compares with."""
+    check_golden(args)
     if not GOLDEN.is_dir():
         raise UserError(f"--golden finds no folder {GOLDEN} here; accepted is to run it in a checkout of diptych")
     if args.config is not None and args.config not in configs.names():

@@ -132,6 +132,29 @@ def test_a_mistake_is_one_sentence(argv, said, capsys, monkeypatch, tmp_path):
     assert len(lines) == 1 and said in lines[0]
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--topology", "v5e:4x4"],
+        ["--search", "batch"],
+        ["--compiles", "3"],
+        ["--plot", "plan.png"],
+        ["--workdir", "run"],
+        ["--split"],
+        ["--config.train.batch_size=64"],
+    ],
+    ids=" ".join,
+)
+def test_goldens_take_no_settings(more, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(verb, "compile_only", lambda: pytest.fail("went on"))
+    assert main(["plan", "--golden", "--config", "quickstart", *more]) == 2
+    said = " = ".join(more)
+    assert capsys.readouterr().err == (
+        f"diptych: {said} does not go with --golden, which compiles what the test suite does; accepted is --config NAME or nothing\n"
+    )
+
+
 def test_a_golden_of_another_recipe_is_refused(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert main(["plan", "--golden", "--config", TINY]) == 2
