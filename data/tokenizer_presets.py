@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..errors import UserError
+from ..nearest import unknown_value
 from .spec import TokenizerSpec
 
 # Preset -> the kinds that it goes with. What it is equal to:
@@ -31,9 +32,9 @@ def check_tokenizer_spec(spec: TokenizerSpec) -> None:
     """Raises UserError: an unknown kind or preset, two that do not go together, or no path where nothing can be fetched."""
     kind, preset = spec.kind, spec.preset
     if kind not in KINDS:
-        raise UserError(f"data.tokenizer.kind = {kind!r} is unknown; accepted is {' or '.join(KINDS)}")
+        raise unknown_value("data.tokenizer.kind", kind, KINDS)
     if preset is not None and preset not in PRESETS:
-        raise UserError(f"data.tokenizer.preset = {preset!r} is unknown; accepted is {' or '.join(PRESETS)}")
+        raise unknown_value("data.tokenizer.preset", preset, PRESETS)
     if preset is not None and kind not in PRESETS[preset]:
         raise UserError(
             f"data.tokenizer.preset = {preset} does not go with data.tokenizer.kind = {kind}; accepted is {' or '.join(PRESETS[preset])}"

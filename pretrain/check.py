@@ -6,6 +6,7 @@ from functools import reduce
 from typing import Any
 
 from ..errors import UserError
+from ..nearest import unknown_value
 from ..sharding.presets import is_open
 from .check_data import check_data
 from .check_distillation import check_distillation
@@ -77,7 +78,7 @@ def value_at(recipe: Recipe, path: str) -> Any:
 def _check_choices(recipe: Recipe) -> None:
     for path, choices in CHOICES.items():
         if (value := value_at(recipe, path)) not in choices:
-            raise UserError(f"{path} = {value!r} is unknown; accepted is {' or '.join(choices)}")
+            raise unknown_value(path, value, choices)
 
 
 def _check_model(recipe: Recipe) -> None:

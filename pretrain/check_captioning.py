@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import UserError
+from ..nearest import unknown_value
 from .spec import Recipe
 
 ATTENTIONS = ("causal", "prefix")
@@ -24,6 +25,6 @@ def check_captioning(recipe: Recipe) -> None:
     if text.attention != "causal":
         raise UserError(f"model.text.attention = {text.attention} shows model.decoder the words that it is to predict; accepted is causal")
     if decoder.attention not in ATTENTIONS:
-        raise UserError(f"model.decoder.attention = {decoder.attention!r} is unknown; accepted is {' or '.join(ATTENTIONS)}")
+        raise unknown_value("model.decoder.attention", decoder.attention, ATTENTIONS)
     if decoder.attention == "prefix" and decoder.parallel:
         raise UserError(f"model.decoder.parallel = {decoder.parallel} does not go with model.decoder.attention = prefix; accepted is 0")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 from ..errors import UserError
+from ..nearest import meant, unknown_value
 from .check_captioning import check_captioning
 from .check_mixing import check_mixing
 from .check_unused import NESTED, check_unused
@@ -27,7 +28,7 @@ def check_objective(recipe: Recipe) -> None:
     objective = recipe.objective
     for name, weight in objective.terms.items():
         if name not in TERMS:
-            raise UserError(f"objective.terms.{name} is not a term; accepted are {', '.join(TERMS)}")
+            raise UserError(f"objective.terms.{name} is not a term; accepted are {', '.join(TERMS)}{meant(name, TERMS)}")
         if not 0 <= weight < float("inf"):
             raise UserError(f"objective.terms.{name} = {weight} is out of range; accepted is a number from 0")
     if not any(objective.terms.values()):
@@ -45,16 +46,22 @@ def check_objective(recipe: Recipe) -> None:
 def _check_matryoshka(recipe: Recipe) -> None:
     """Nested widths rise and are below the whole; weights are as many."""
     nested, embed_dim = recipe.objective.matryoshka, recipe.model.embed_dim
-    rising = all(narrower < wider for narrower, wider in itertools.pairwise((*nested.widths, embed_dim)))
-    if not rising:
+    widths, weights = len(nested.widths), len(nested.weights)
+    if not all(narrower < wider for narrower, wider in itertools.pairwise(nested.widths)):
+        raise UserError(f"objective.matryoshka.widths = {nested.widths} does not rise; accepted are rising numbers below {embed_dim}")
+    if nested.widths and nested.widths[-1] >= embed_dim:
         raise UserError(
-            f"objective.matryoshka.widths = {nested.widths} does not rise below model.embed_dim = {embed_dim}; "
-            f"accepted are rising widths below {embed_dim}"
+            f"objective.matryoshka.widths = {nested.widths} is not below model.embed_dim = {embed_dim}, which is trained anyway; "
+            f"accepted are rising numbers below {embed_dim}"
         )
-    if nested.weights and len(nested.weights) != len(nested.widths):
+    if weights and not widths:
         raise UserError(
-            f"objective.matryoshka.weights = {nested.weights} has another length than objective.matryoshka.widths = {nested.widths}; "
-            f"accepted are {len(nested.widths)} numbers, or none"
+            f"objective.matryoshka.weights = {nested.weights} are of objective.matryoshka.widths, which is empty; accepted is an empty list"
+        )
+    if weights not in (0, widths):
+        raise UserError(
+            f"objective.matryoshka.weights = {nested.weights} has {weights} for the {widths} of objective.matryoshka.widths = "
+            f"{nested.widths}; accepted is one for each, or an empty list, by which each weighs 1"
         )
 
 
@@ -103,7 +110,7 @@ def check_eval(recipe: Recipe) -> None:
     _check_metric(recipe)
     for writer in recipe.log.writers:
         if writer not in WRITERS:
-            raise UserError(f"log.writers has {writer!r}; accepted are {', '.join(WRITERS)}")
+            raise UserError(f"log.writers has {writer!r}; accepted are {', '.join(WRITERS)}{meant(writer, WRITERS)}")
 
 
 def _check_metric(recipe: Recipe) -> None:
@@ -134,7 +141,7 @@ def _losses(recipe: Recipe) -> tuple[str, ...]:
 
 def _check_task(path: str, task: EvalTaskSpec) -> None:
     if task.kind not in METRICS:
-        raise UserError(f"{path}.kind = {task.kind!r} is unknown; accepted is {' or '.join(METRICS)}")
+        raise unknown_value(f"{path}.kind", task.kind, METRICS)
     if not task.data:
         raise UserError(f"{path}.data is empty; accepted are one or more shard patterns")
     if task.negatives < 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import UserError
+from ..nearest import unknown_value
 from .spec import Recipe
 
 REDUCTIONS = ("truncate", "random", "block")
@@ -33,7 +34,7 @@ def check_schedules(recipe: Recipe) -> None:
             f"data.text_schedule.length = {texts.length} is out of range; accepted is {SHORTEST} to model.text.context_length = {context}"
         )
     if texts.reduction not in REDUCTIONS:
-        raise UserError(f"data.text_schedule.reduction = {texts.reduction!r} is unknown; accepted is {' or '.join(REDUCTIONS)}")
+        raise unknown_value("data.text_schedule.reduction", texts.reduction, REDUCTIONS)
     if texts.reduction != "truncate" and recipe.objective.terms.get("unicl"):
         raise UserError(
             f"data.text_schedule.reduction = {texts.reduction!r} cuts equal captions differently, to objective.terms.unicl negatives; "

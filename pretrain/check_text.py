@@ -8,6 +8,7 @@ from ..data.clean import CLEANINGS
 from ..data.spec import CaptionSpec, DataSpec
 from ..data.tokenizer_presets import check_tokenizer_spec
 from ..errors import UserError
+from ..nearest import unknown_value
 
 LINES = ("all", "first", "random")
 
@@ -24,7 +25,7 @@ def check_text(data: DataSpec) -> None:
 def _check_caption(caption: CaptionSpec) -> None:
     for name, value, choices in (("lines", caption.lines, LINES), ("clean", caption.clean, tuple(CLEANINGS))):
         if value not in choices:
-            raise UserError(f"data.caption.{name} = {value!r} is unknown; accepted is {' or '.join(choices)}")
+            raise unknown_value(f"data.caption.{name}", value, choices)
     for member in caption.sources:
         _check_member("data.caption.sources", member)
     if caption.sources and not any(caption.sources.values()):

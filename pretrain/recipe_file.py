@@ -14,6 +14,7 @@ import ml_collections
 
 from .. import configs
 from ..errors import UserError
+from ..nearest import meant
 
 ACCEPTED = "accepted is a file with get_config(arg='') that returns a ConfigDict"
 
@@ -24,7 +25,10 @@ def load_module(config: str) -> tuple[ModuleType, str]:
     if name.endswith(".py"):
         return load_file(Path(name)), arg
     if name not in configs.names():
-        raise UserError(f"--config = {name} is not a recipe; accepted are {', '.join(configs.names())}, or the path of a .py file")
+        known = configs.names()
+        raise UserError(
+            f"--config = {name} is not a recipe; accepted are {', '.join(known)}, or the path of a .py file{meant(name, known)}"
+        )
     return importlib.import_module(f"{configs.__name__}.{name}"), arg
 
 

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
-import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -19,14 +18,15 @@ import jax
 from jax.experimental import topologies
 
 from ..errors import UserError
+from ..nearest import meant
 from .gpu_targets import TARGETS, target_config
 from .hardware import HARDWARE, Hardware
 
-NAME = re.compile(r"([a-z0-9\-]+):([1-9]\d*(?:x[1-9]\d*)*)(?:\*([1-9]\d*))?")
+SIZE = re.compile(r"([1-9]\d*(?:x[1-9]\d*)*)(?:\*([1-9]\d*))?")
 EXAMPLES = "v5e:16x16, v5p:8x8x16, v6e:16x16*2 (slices), h100:64x8 (nodes x devices)"
 LIBTPU_NAMES = {"7x": "tpu7x"}
-# Chips of the largest slice whose torus has two dimensions (v5e, v6e); libtpu would describe larger ones, which nobody has built.
-LARGEST_FLAT = 256
+# Slices whose torus has two dimensions (v5e, v6e), by Cloud TPU's documentation; libtpu would describe others, which nobody can rent.
+FLAT = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
 # libtpu's default is one device a core; jax on a v4 machine has one a chip.
 CHIP_SETTINGS = {"v4": {"chip_config_name": "megacore", "chips_per_host_bounds": (2, 2, 1)}}
 
@@ -49,21 +49,34 @@ class Topology:
 
 def find_topology(name: str) -> Topology:
     """The devices of a topology; UserError where the name is wrong or the compiler for it is not installed."""
-    match = NAME.fullmatch(name)
+    kind, _, size = name.partition(":")
     known = {hardware.name: hardware for hardware in HARDWARE.values() if hardware.platform == "tpu" or hardware.name in TARGETS}
-    if match is None or match[1] not in known:
-        raise UserError(f"--topology = {name} is not known; accepted is NAME:SIZE with NAME among {', '.join(known)}, such as {EXAMPLES}")
-    hardware, sizes, slices = known[match[1]], match[2], int(match[3] or 1)
-    return _tpu(name, hardware, sizes, slices) if hardware.platform == "tpu" else _gpu(name, hardware, sizes, slices)
+    if kind not in known:
+        raise UserError(
+            f"--topology = {name} is not known; accepted is NAME:SIZE with NAME among {', '.join(known)}, such as {EXAMPLES}"
+            f"{meant(kind, known)}"
+        )
+    hardware, match = known[kind], SIZE.fullmatch(size)
+    if match is None:
+        raise _no_size(name, hardware)
+    build = _tpu if hardware.platform == "tpu" else _gpu
+    return build(name, hardware, match[1], int(match[2] or 1))
+
+
+def _no_size(name: str, hardware: Hardware) -> UserError:
+    """The answer to a slice or a cluster that there is not."""
+    if hardware.platform != "tpu":
+        return UserError(f"--topology = {name} is no cluster; accepted is NAME:NODESxDEVICES, such as {hardware.name}:64x8")
+    if hardware.torus == 2:
+        sizes = f"{hardware.name}:{FLAT[0]}, {', '.join(FLAT[1:])}"
+    else:
+        sizes = f"three numbers of chips, the first two even, such as {hardware.name}:2x2x1 or {hardware.name}:8x8x16"
+    return UserError(f"--topology = {name} is no slice that exists; accepted are {sizes}, and *N after it for N of them")
 
 
 def _tpu(name: str, hardware: Hardware, sizes: str, slices: int) -> Topology:
-    chips = [int(size) for size in sizes.split("x")]
-    if hardware.torus == 2 and (math.prod(chips[2:]) > 1 or math.prod(chips) > LARGEST_FLAT):
-        raise UserError(
-            f"--topology = {name} is no slice that exists; accepted are slices of two dimensions and at most {LARGEST_FLAT} chips, "
-            f"such as {hardware.name}:16x16"
-        )
+    if hardware.torus == 2 and sizes not in FLAT:
+        raise _no_size(name, hardware)
     _installed("libtpu", extra="plan", topology=name)
     # libtpu would ask a metadata server what machine this is, and refuse to be loaded twice: it is only a compiler here.
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
@@ -79,6 +92,8 @@ def _tpu(name: str, hardware: Hardware, sizes: str, slices: int) -> Topology:
             )
             devices = tuple(found.devices)
     except (jax.errors.JaxRuntimeError, IndexError) as error:
+        if "topology layout" in str(error).lower():
+            raise _no_size(name, hardware) from None
         raise UserError(
             f"--topology = {name} is no slice that libtpu knows ({str(error).splitlines()[0]}); accepted are {EXAMPLES}"
         ) from None
@@ -87,7 +102,7 @@ def _tpu(name: str, hardware: Hardware, sizes: str, slices: int) -> Topology:
 
 def _gpu(name: str, hardware: Hardware, sizes: str, slices: int) -> Topology:
     if slices != 1 or len(sizes.split("x")) != 2:
-        raise UserError(f"--topology = {name} is no cluster; accepted is NAME:NODESxDEVICES, such as h100:64x8")
+        raise _no_size(name, hardware)
     nodes, devices_per_node = map(int, sizes.split("x"))
     if devices_per_node > (most := hardware.devices_per_host):
         raise UserError(

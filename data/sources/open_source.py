@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Sequence
 
 from ...errors import UserError
+from ...nearest import meant
 from ..source import Source
 
 KINDS = ("webdataset", "tfds", "parquet", "folder", "shapes")
@@ -14,8 +15,9 @@ ACCEPTED = f"accepted is one of {', '.join(KINDS)}, alone or as KIND:WHERE"
 
 def check_source(source: str, *, setting: str) -> None:
     """Raises UserError for a kind that there is not."""
-    if source.partition(":")[0] not in KINDS:
-        raise UserError(f"{setting} = {source!r} is unknown; {ACCEPTED}")
+    kind = source.partition(":")[0]
+    if kind not in KINDS:
+        raise UserError(f"{setting} = {source!r} is unknown; {ACCEPTED}{meant(kind, KINDS)}")
 
 
 def open_source(source: str, patterns: Sequence[str], *, setting: str, places_setting: str) -> Source:

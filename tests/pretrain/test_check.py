@@ -246,3 +246,20 @@ def test_every_metric_that_a_task_measures_may_be_named():
     assert load_recipe("quickstart", ["eval.metric=shapes/top5"]).eval.metric == "shapes/top5"
     with pytest.raises(UserError, match=r"accepted is groups/ with one of top1$"):
         load_recipe(EMOJI, ["eval.tasks.groups.class_names=a,b,c", "eval.metric=groups/top5"])
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("objective.terms.sofmax=1", "softmax"),
+        ("optimizer.name=adamv", "adamw"),
+        ("optimizer.schedule=Cosin", "cosine"),
+        ("data.source=webdatset:x", "webdataset"),
+        ("data.tokenizer.kind=sentence_piece", "sentencepiece"),
+        ("log.writers=jsnl", "jsonl"),
+    ],
+)
+def test_the_nearest_name_is_said(override, meant):
+    with pytest.raises(UserError) as error:
+        load_recipe(EMOJI, [override])
+    assert "accepted" in str(error.value) and str(error.value).endswith(f"(did you mean {meant}?)")

@@ -200,8 +200,14 @@ def test_a_wrong_topology_is_answered_in_a_sentence(name):
 @pytest.mark.parametrize(
     ("name", "accepted"),
     [
-        ("v5e:16x16x16", "accepted are slices of two dimensions and at most 256 chips, such as v5e:16x16"),
-        ("v6e:32x32", "accepted are slices of two dimensions and at most 256 chips, such as v6e:16x16"),
+        ("v5e:16x16x16", "accepted are v5e:1x1, 2x2, 2x4, 4x4, 4x8, 8x8, 8x16, 16x16, and *N after it for N of them"),
+        ("v6e:32x32", "accepted are v6e:1x1, 2x2, 2x4, 4x4,"),
+        ("v5e:3x5", "is no slice that exists; accepted are v5e:1x1, 2x2,"),
+        ("v5e:0x16", "is no slice that exists; accepted are v5e:1x1, 2x2,"),
+        ("v5p:0x4x4", "accepted are three numbers of chips, the first two even, such as v5p:2x2x1 or v5p:8x8x16"),
+        ("h200:0x8", "is no cluster; accepted is NAME:NODESxDEVICES, such as h200:64x8"),
+        ("V5E:4x4", "h200, b200, such as v5e:16x16, v5p:8x8x16, v6e:16x16*2 (slices), h100:64x8 (nodes x devices) (did you mean v5e?)"),
+        ("h10:4x8", "(did you mean h100?)"),
         ("h100:64x16", "accepted are nodes of at most 8 devices, such as h100:64x8"),
         ("a100-40:1x8", "accepted is NAME:SIZE with NAME among v4, v5e, v5p, v6e, 7x, a100, h100, h200, b200, such as"),
     ],

@@ -151,12 +151,19 @@ def test_a_label_is_no_hash_and_unlabelled_samples_go_by_their_text():
         ({"label_smoothing": 1.5}, "objective.label_smoothing = 1.5 is out of range; accepted is a number from 0 to 1"),
         (
             {"matryoshka": MatryoshkaSpec(widths=(16, 8))},
-            r"objective.matryoshka.widths = \(16, 8\) does not rise below model.embed_dim = 32",
+            r"objective.matryoshka.widths = \(16, 8\) does not rise; accepted are rising numbers below 32",
         ),
-        ({"matryoshka": MatryoshkaSpec(widths=(8, 32))}, r"objective.matryoshka.widths = \(8, 32\) does not rise below"),
+        (
+            {"matryoshka": MatryoshkaSpec(widths=(8, 32))},
+            r"widths = \(8, 32\) is not below model.embed_dim = 32, which is trained anyway; accepted are rising numbers below 32",
+        ),
+        (
+            {"matryoshka": MatryoshkaSpec(weights=(1.0,))},
+            r"matryoshka.weights = \(1.0,\) are of objective.matryoshka.widths, which is empty; accepted is an empty list",
+        ),
         (
             {"matryoshka": MatryoshkaSpec(widths=(8,), weights=(1.0, 1.0))},
-            r"objective.matryoshka.weights = \(1.0, 1.0\) has another length",
+            r"matryoshka.weights = \(1.0, 1.0\) has 2 for the 1 of objective.matryoshka.widths = \(8,\); accepted is one for each",
         ),
         ({"matryoshka": MatryoshkaSpec(widths=(8,), weights=(-1.0,))}, r"objective.matryoshka.weights\[0\] = -1.0 is out of range"),
     ],
