@@ -36,10 +36,10 @@ def check_cache(recipe: Recipe, learner: Learner, sources: Mapping[str, Source])
         return
     check_locked(recipe, learner)
     for name, weight in recipe.objective.terms.items():
-        if weight and (more := set(TERMS[name].needs) - KEPT):
+        if weight and set(TERMS[name].needs) - KEPT:
             raise UserError(
-                f"objective.terms.{name} needs {', '.join(sorted(more))}, which {SETTING} = {recipe.data.embeddings} does not hold; "
-                f"accepted is {SETTING} = none, or terms on embeddings alone"
+                f"objective.terms.{name} reads more of an image than its embedding, which is all that {SETTING} = "
+                f"{recipe.data.embeddings} holds; accepted is {SETTING} = none, or terms on embeddings alone"
             )
     ours = tower_fingerprint(locked_weights(recipe, learner), TOWER)
     if cache.weights != ours:

@@ -130,7 +130,11 @@ def refused(recipe, sentence, workdir):
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
-        ("train.init.path", "nowhere", r"train\.init\.path = nowhere cannot be read"),
+        (
+            "train.init.path",
+            "nowhere",
+            r"train\.init\.path = nowhere cannot be read \(No such file or directory\); accepted is a folder that `diptych export` wrote$",
+        ),
         (
             "train.init.parameters",
             (r"model\.vision.*",),
@@ -166,6 +170,11 @@ def test_a_text_tower_comes_with_its_tokenizer(locked):
         ("data.resize", "squash", r"data\.embeddings = .* was made from images with other settings of data"),
         ("train.init.path", None, r"data\.embeddings = .* was made by an image tower with fingerprint"),
         ("data.embeddings", "nowhere", r"data\.embeddings = nowhere holds no embeddings of the samples of train"),
+        (
+            "objective.terms",
+            {"softmax": 1.0, "self_supervised": 1.0},
+            r"objective\.terms\.self_supervised reads more of an image than its embedding, which is all that data\.embeddings = .* holds",
+        ),
     ],
 )
 def test_a_cache_that_would_give_other_numbers_is_refused(locked, cache, tmp_path, path, value, sentence):
