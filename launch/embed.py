@@ -24,7 +24,7 @@ BATCH = 256
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `embed`."""
-    parser.add_argument("model", type=Path, nargs="?", help="the folder that `diptych export` wrote")
+    parser.add_argument("model", metavar="MODEL", type=Path, nargs="?", help="the folder that `diptych export` wrote")
     parser.add_argument("--images", metavar="GLOB", help="images, such as 'photos/**/*.jpg'")
     parser.add_argument("--texts", metavar="FILE", type=Path, help="a text a line")
     parser.add_argument(
@@ -54,9 +54,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise UserError("--images and --texts are both absent; accepted is one of them, or both")
     check_out_file(args.out)
 
-    from ..pretrain.export.encoder import load
+    from ..pretrain.export.encoder import open_model
 
-    encoder = load(args.model)
+    encoder = open_model(args.model, setting="MODEL")
     arrays: dict[str, np.ndarray] = {}
     if paths is not None:
         arrays |= {"image_paths": np.array(paths), "image": in_batches(encoder.encode_image, paths, what="images")}

@@ -12,12 +12,12 @@ import jax
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from ..data.spec import TokenizerSpec
-from ..data.tokenizers import Tokenizer, load_tokenizer
+from ..data.tokenizers import Tokenizer
 from ..errors import UserError
 from ..schema import identity
 from ..sharding.layouts import named_leaves, path_name, places
-from .export.config import WEIGHTS, ExportConfig, read_config
+from .export.config import WEIGHTS, ExportConfig, not_exported, read_config
+from .export.tokenizer import exported_tokenizer
 from .frozen import check_start
 from .learner import Learner
 from .optimizers.names import check_pattern, matches
@@ -45,13 +45,13 @@ class InitWeights:
 def open_weights(recipe: Recipe) -> InitWeights:
     """The model that `train.init.path` names; UserError where it is none."""
     folder = Path(recipe.train.init.path or "")
+    config = read_config(folder, setting=f"{SETTING}.path")
     try:
-        config = read_config(folder)
         with _opened(folder) as file:
             names = file.keys()
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-    except (UserError, OSError, SafetensorError) as error:
-        raise UserError(f"{SETTING}.path = {folder} cannot be read ({error}); accepted is a folder that `diptych export` wrote") from None
+    except (OSError, SafetensorError) as error:
+        raise not_exported(folder, f"is broken ({WEIGHTS}: {error})", setting=f"{SETTING}.path") from None
     return InitWeights(folder=folder, config=config, shapes=shapes)
 
 
@@ -129,12 +129,11 @@ def _settings(part: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _check_tokenizer(tokenizer: Tokenizer, weights: InitWeights) -> None:
-    config = weights.config
-    file = weights.folder / config.tokenizer_file
-    theirs = load_tokenizer(TokenizerSpec(kind=config.tokenizer, path=str(file), preset=config.tokenizer_preset))
+    theirs = exported_tokenizer(weights.folder, weights.config, setting=f"{SETTING}.path")
     if theirs.fingerprint != tokenizer.fingerprint:
         raise UserError(
-            f"data.tokenizer gives other token ids than that of {SETTING}.path = {weights.folder}; accepted is data.tokenizer.path = {file}"
+            f"data.tokenizer gives other token ids than that of {SETTING}.path = {weights.folder}; "
+            f"accepted is data.tokenizer.path = {weights.folder / weights.config.tokenizer_file}"
         )
 
 

@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 from safetensors import SafetensorError, safe_open
 
-from ..data.spec import TokenizerSpec
-from ..data.tokenizers import Tokenizer, load_tokenizer
+from ..data.tokenizers import Tokenizer
 from ..errors import UserError
 from .check_distillation import LOGITS, distils
-from .export.config import WEIGHTS, ExportConfig, read_config
+from .export.config import WEIGHTS, ExportConfig, not_exported, read_config
 from .export.encoder import check_weights
 from .export.scales import scale_name
+from .export.tokenizer import exported_tokenizer
 from .spec import ModelSpec, Recipe
 
 SETTING = "objective.distillation.teacher"
@@ -27,12 +27,7 @@ def read_teacher(recipe: Recipe) -> ExportConfig | None:
     folder = recipe.objective.distillation.teacher
     if folder is None or not distils(recipe):
         return None
-    if not Path(folder).is_dir():
-        raise UserError(f"{SETTING} = {folder} is not there; accepted is a folder that `diptych export` wrote")
-    try:
-        return read_config(Path(folder))
-    except UserError as error:
-        raise UserError(f"{SETTING} = {folder}: {error}") from None
+    return read_config(Path(folder), setting=SETTING)
 
 
 def untaught(recipe: Recipe) -> Recipe:
@@ -81,14 +76,13 @@ def check_teacher(recipe: Recipe, tokenizer: Tokenizer, *, shapes: Any) -> None:
     if config is None:
         return
     folder = Path(recipe.objective.distillation.teacher or "")
-    tokens = TokenizerSpec(kind=config.tokenizer, path=str(folder / config.tokenizer_file), preset=config.tokenizer_preset)
+    theirs = exported_tokenizer(folder, config, setting=SETTING)
     try:
-        theirs = load_tokenizer(tokens)
         with safe_open(folder / WEIGHTS, framework="numpy") as weights:
             stored = {name: jax.ShapeDtypeStruct(weights.get_slice(name).get_shape(), jnp.float32) for name in weights.keys()}  # noqa: SIM118
-        check_weights(shapes["teacher"]["towers"], stored)
-    except (UserError, OSError, SafetensorError) as error:
-        raise _unfit(recipe, f"cannot be read ({error}); accepted is a folder that `diptych export` wrote, whole") from None
+    except (OSError, SafetensorError) as error:
+        raise not_exported(folder, f"is broken ({WEIGHTS}: {error})", setting=SETTING) from None
+    check_weights(shapes["teacher"]["towers"], stored, where=f"{SETTING} = {folder}, {WEIGHTS}")
     if theirs.fingerprint != tokenizer.fingerprint:
         raise _unfit(recipe, f"reads other token ids than data.tokenizer.path = {recipe.data.tokenizer.path}; accepted is its tokenizer")
     if recipe.objective.terms.get(LOGITS) and scale_name(stored) is None:

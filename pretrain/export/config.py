@@ -12,6 +12,7 @@ from ...schema import build, to_dict
 from ..spec import ModelSpec
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+RECIPE = "recipe.json"  # of a run
 FORMAT = "diptych-encoder"
 VERSION = 1
 
@@ -58,22 +59,36 @@ def write_config(folder: Path, config: ExportConfig) -> None:
     (folder / CONFIG).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def read_config(folder: Path) -> ExportConfig:
-    """The config of an exported model; UserError where the folder holds none, or one of another format or version."""
-    path = folder / CONFIG
-    content = _read(path)
+def read_config(folder: Path, *, setting: str = "path") -> ExportConfig:
+    """The config of an exported model; UserError where the folder holds none, or one of another format or version.
+
+    setting: what the folder is called where the user gives it.
+    """
+    content = _read(folder, setting)
     if content.pop("format", None) != FORMAT:
-        raise UserError(f"{path} is not the config of an exported model; accepted is a folder that `diptych export` wrote")
+        raise not_exported(folder, f"holds no exported model ({CONFIG} is of something else)", setting=setting)
     if (version := content.pop("version", None)) != VERSION:
-        raise UserError(f"{path} has format version {version}; accepted is {VERSION}, which this version of diptych reads")
-    return build(ExportConfig, content)
-
-
-def _read(path: Path) -> dict[str, Any]:
+        raise UserError(
+            f"{setting} = {folder} has format version {version} in its {CONFIG}; accepted is {VERSION}, which this version of diptych reads"
+        )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return build(ExportConfig, content)
+    except (UserError, TypeError) as error:  # of another version of diptych, or changed by hand
+        raise UserError(f"{setting} = {folder} has a {CONFIG} in which {error}") from None
+
+
+def not_exported(folder: Path, why: str, *, setting: str) -> UserError:
+    """The answer to a folder that is no exported model, or a broken one; where it is a run's, it says how to make one of that."""
+    made = f", and `diptych export --workdir {folder} --out OUT` makes one of this run" if (folder / RECIPE).is_file() else ""
+    return UserError(f"{setting} = {folder} {why}; accepted is a folder that `diptych export` wrote{made}")
+
+
+def _read(folder: Path, setting: str) -> dict[str, Any]:
+    try:
+        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); accepted is a folder that `diptych export` wrote") from None
+        reason = f"holds no exported model ({CONFIG}: {error.strerror})" if folder.is_dir() else f"cannot be read ({error.strerror})"
+        raise not_exported(folder, reason, setting=setting) from None
     except ValueError:
         content = None
     return content if isinstance(content, dict) else {}

@@ -13,16 +13,16 @@ from flax import nnx
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from ...data.spec import TokenizerSpec
-from ...data.tokenizers import Tokenizer, load_tokenizer
+from ...data.tokenizers import Tokenizer
 from ...errors import UserError
 from ...sharding.axes import Axes
 from ...sharding.layouts import named_leaves, path_name
 from ..models.blocks import Compute
 from ..models.dual_encoder import build_model
-from .config import WEIGHTS, ExportConfig, read_config
+from .config import WEIGHTS, ExportConfig, not_exported, read_config
 from .images import ImageLike, as_list, load_images
 from .scales import scale_and_bias
+from .tokenizer import exported_tokenizer
 
 # Rows are padded to the next of these sizes: so many compiles at most, whatever is asked.
 SIZES = (1, 4, 16, 64, 256)
@@ -76,24 +76,25 @@ class Encoder:
 
 def load(path: str | os.PathLike[str]) -> Encoder:
     """The model in a folder that `diptych export` wrote. Raises UserError where a file is missing, broken, or of another version."""
-    folder = Path(path)
-    config = read_config(folder)
-    tokenizer_file = folder / config.tokenizer_file
-    for file in (folder / WEIGHTS, tokenizer_file):
-        if not file.is_file():
-            raise UserError(f"{file} is missing; accepted is a folder that `diptych export` wrote, whole")
+    return open_model(Path(path), setting="path")
+
+
+def open_model(folder: Path, *, setting: str) -> Encoder:
+    """As `load`. setting: what the folder is called where the user gives it."""
+    config = read_config(folder, setting=setting)
+    if not (folder / WEIGHTS).is_file():
+        raise not_exported(folder, f"is not whole ({WEIGHTS} is missing)", setting=setting)
     try:
         weights = load_file(folder / WEIGHTS)
     except SafetensorError as error:
-        raise UserError(f"{folder / WEIGHTS} cannot be read ({error}); accepted is the file that `diptych export` wrote") from None
-    tokenizer = TokenizerSpec(kind=config.tokenizer, path=str(tokenizer_file), preset=config.tokenizer_preset)
-    return Encoder(config, weights, load_tokenizer(tokenizer))
+        raise not_exported(folder, f"is broken ({WEIGHTS}: {error})", setting=setting) from None
+    return Encoder(config, weights, exported_tokenizer(folder, config, setting=setting))
 
 
-def check_weights(shapes: Any, weights: Mapping[str, np.ndarray | jax.ShapeDtypeStruct]) -> None:
-    """Raises UserError that names the first parameter that is missing or of another shape."""
+def check_weights(shapes: Any, weights: Mapping[str, np.ndarray | jax.ShapeDtypeStruct], *, where: str = WEIGHTS) -> None:
+    """Raises UserError that names the first parameter that is missing or of another shape. where: what `weights` are called."""
     for name, wanted in named_leaves(shapes).items():
         found = weights.get(f"model.{name}")
         if found is None or found.shape != wanted.shape:
             has = "is missing" if found is None else f"has the shape {found.shape}"
-            raise UserError(f"{WEIGHTS}: model.{name} {has}; accepted is {wanted.shape}, as config.json describes the model")
+            raise UserError(f"{where}: model.{name} {has}; accepted is {wanted.shape}, as config.json describes the model")

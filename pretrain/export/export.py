@@ -95,7 +95,7 @@ def holds(out: Path, origin: Origin) -> bool:
     """Whether `out` is that model already; UserError where it is anything else than absent or an empty folder."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
-    if (out / CONFIG).is_file() and read_config(out).origin == origin:
+    if (out / CONFIG).is_file() and read_config(out, setting="--out").origin == origin:
         return True
     raise UserError(f"--out = {out} is not empty; accepted is a folder that is absent or empty, or that holds this very model")
 

@@ -19,7 +19,7 @@ def encoder(monkeypatch):
         return np.array([[len(item), 1.0] for item in items], np.float32)
 
     fake = types.SimpleNamespace(encode_image=vectors, encode_text=vectors)
-    monkeypatch.setitem(sys.modules, "diptych.pretrain.export.encoder", types.SimpleNamespace(load=lambda folder: fake))
+    monkeypatch.setitem(sys.modules, "diptych.pretrain.export.encoder", types.SimpleNamespace(open_model=lambda folder, *, setting: fake))
 
 
 def test_embeddings_are_written_in_order(tmp_path, capsys, encoder):
@@ -56,7 +56,7 @@ def test_texts_alone(tmp_path, encoder):
 
 @pytest.mark.parametrize("place", ["texts.txt/emb.npz", "folder"])
 def test_an_out_that_cannot_be_written_is_found_before_the_work(tmp_path, capsys, monkeypatch, place):
-    monkeypatch.setitem(sys.modules, "diptych.pretrain.export.encoder", types.SimpleNamespace(load=None))  # the work would fail
+    monkeypatch.setitem(sys.modules, "diptych.pretrain.export.encoder", types.SimpleNamespace(open_model=None))  # the work would fail
     (tmp_path / "folder").mkdir()
     (tmp_path / "texts.txt").write_text("one")
     assert main(["embed", "model", "--texts", str(tmp_path / "texts.txt"), "--out", str(tmp_path / place)]) == 2
@@ -98,3 +98,20 @@ def test_a_cache_that_cannot_be_written_is_answered_in_one_sentence(tmp_path, ca
     said = capsys.readouterr().err
     assert said.startswith(f"diptych: {sentence}") and "accepted" in said and said.count("\n") == 1
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_folder_that_is_no_exported_model_is_named_by_its_argument(tmp_path, capsys):
+    (tmp_path / "texts.txt").write_text("one")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.json").write_text("{}")
+    for folder, why, hint in (
+        ("nowhere", "cannot be read (No such file or directory)", ""),
+        (
+            "run",
+            "holds no exported model (config.json: No such file or directory)",
+            f", and `diptych export --workdir {tmp_path / 'run'} --out OUT` makes one of this run",
+        ),
+    ):
+        assert main(["embed", str(tmp_path / folder), "--texts", str(tmp_path / "texts.txt"), "--out", str(tmp_path / "x.npz")]) == 2
+        sentence = f"diptych: MODEL = {tmp_path / folder} {why}; accepted is a folder that `diptych export` wrote{hint}\n"
+        assert capsys.readouterr().err == sentence

@@ -78,7 +78,10 @@ def with_model(recipe, part, **changes):
 
 
 REFUSED = [
-    (lambda r: distilling(r, teacher="nowhere"), "= nowhere is not there; accepted is a folder that `diptych export` wrote"),
+    (
+        lambda r: distilling(r, teacher="nowhere"),
+        "= nowhere cannot be read (No such file or directory); accepted is a folder that `diptych export` wrote",
+    ),
     (
         lambda r: dataclasses.replace(r, data=dataclasses.replace(r.data, image_size=64)),
         "has images of so many pixels: 32, and data.image_size = 64; accepted is data.image_size = 32, or another teacher",
@@ -104,7 +107,11 @@ def test_a_mesh_that_cuts_the_teachers_heads_is_refused(student):
 
 
 def test_a_folder_that_is_no_exported_model_is_refused(student, tmp_path):
-    with pytest.raises(UserError, match=r"objective.distillation.teacher = .*config.json cannot be read .* `diptych export` wrote"):
+    wrote = r"^objective.distillation.teacher = \S* holds no exported model \(config.json: .*\); accepted is a folder that .* wrote"
+    with pytest.raises(UserError, match=wrote + "$"):
+        teacher_of(distilling(student, teacher=str(tmp_path)), tensor=1)
+    (tmp_path / "recipe.json").write_text("{}")
+    with pytest.raises(UserError, match=wrote + r", and `diptych export --workdir \S* --out OUT` makes one of this run$"):
         teacher_of(distilling(student, teacher=str(tmp_path)), tensor=1)
 
 
@@ -121,10 +128,12 @@ def test_weights_and_token_ids_are_judged_before_any_compile(student, teacher, t
         check_teacher(distilling(student, teacher=str(folder)), tokenizer, shapes=shapes)
     del weights["model.image.patch"]
     save_file(weights, folder / "model.safetensors")
-    with pytest.raises(UserError, match=r"cannot be read .*model.image.patch is missing"):
+    with pytest.raises(
+        UserError, match=r"^objective.distillation.teacher = \S*, model.safetensors: model.image.patch is missing; accepted is \("
+    ):
         check_teacher(distilling(student, teacher=str(folder)), tokenizer, shapes=shapes)
     (folder / "model.safetensors").unlink()
-    with pytest.raises(UserError, match=r"cannot be read .* whole"):
+    with pytest.raises(UserError, match=r"^objective.distillation.teacher = \S* is broken \(model.safetensors: .*\); accepted is"):
         check_teacher(distilling(student, teacher=str(folder)), tokenizer, shapes=shapes)
 
 

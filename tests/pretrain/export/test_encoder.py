@@ -168,22 +168,29 @@ def test_what_is_no_image_is_named(encoder, image, message):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda folder: shutil.rmtree(folder), r"config.json cannot be read \(No such file"),
-        (lambda folder: (folder / "config.json").write_text("{"), r"config.json is not the config of an exported model"),
+        (shutil.rmtree, r"cannot be read \(No such file or directory\); accepted is a folder that `diptych export` wrote$"),
+        (
+            lambda folder: (folder / "config.json").write_text("{"),
+            r"holds no exported model \(config.json is of something else\)",
+        ),
         (
             lambda folder: (folder / "config.json").write_text('{"format": "diptych-encoder", "version": 9}'),
-            r"format version 9; accepted is 1",
+            r"has format version 9 in its config.json; accepted is 1",
         ),
-        (lambda folder: (folder / "model.safetensors").unlink(), r"model.safetensors is missing"),
-        (lambda folder: (folder / "model.safetensors").write_bytes(b"short"), r"model.safetensors cannot be read"),
-        (lambda folder: (folder / "sentencepiece.model").unlink(), r"sentencepiece.model is missing"),
+        (
+            lambda folder: (folder / "config.json").write_text('{"format": "diptych-encoder", "version": 1}'),
+            r"has a config.json in which .*missing",
+        ),
+        (lambda folder: (folder / "model.safetensors").unlink(), r"is not whole \(model.safetensors is missing\); accepted"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"short"), r"is broken \(model.safetensors: .*\); accepted"),
+        (lambda folder: (folder / "sentencepiece.model").unlink(), r"is not whole \(sentencepiece.model is missing\); accepted"),
     ],
-    ids=["absent", "no json", "version", "no weights", "cut weights", "no tokenizer"],
+    ids=["absent", "no json", "version", "no fields", "no weights", "cut weights", "no tokenizer"],
 )
 def test_a_spoilt_folder_is_refused_in_a_sentence(exported, tmp_path, spoil, message):
     folder = shutil.copytree(exported, tmp_path / "model")
     spoil(folder)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=rf"^path = {folder} {message}"):
         diptych.load(folder)
 
 
