@@ -20,6 +20,7 @@ from .embed_recipe import run_recipe
 from .report import print_values
 
 BATCH = 256
+SUFFIX = ".npz"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +54,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if paths is None and texts is None:
         raise UserError("--images and --texts are both absent; accepted is one of them, or both")
     check_out_file(args.out)
+    if args.out.suffix != SUFFIX:
+        raise UserError(
+            f"--out = {args.out} does not end in {SUFFIX}, the format that is written; accepted is a name such as embeddings{SUFFIX}"
+        )
 
     from ..pretrain.export.encoder import open_model
 

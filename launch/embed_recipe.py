@@ -25,6 +25,10 @@ def run_recipe(args: argparse.Namespace) -> dict[str, Any]:
     if part is not None and not 0 <= part < parts:
         raise UserError(f"--part = {part} is out of range; accepted is 0 to --parts - 1 = {parts - 1}")
     recipe, out = load_recipe(given_config(args), args.overrides), Path(args.out)
+    if out.suffix == ".npz":
+        raise UserError(
+            f"--out = {out} is the name of a file, and --config = {args.config} fills a folder; accepted is one to make or go on with"
+        )
     check_out_file(out / "parts")
 
     from ..pretrain.embed_data import embed_training_data

@@ -64,6 +64,21 @@ def test_an_out_that_cannot_be_written_is_found_before_the_work(tmp_path, capsys
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "texts.txt"]
 
 
+@pytest.mark.parametrize("name", ["emb.npy", "emb", "emb.NPZ"])
+def test_an_out_in_another_format_is_refused_before_the_work(tmp_path, capsys, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "diptych.pretrain.export.encoder", types.SimpleNamespace(open_model=None))  # the work would fail
+    (tmp_path / "texts.txt").write_text("one")
+    assert main(["embed", "model", "--texts", str(tmp_path / "texts.txt"), "--out", str(tmp_path / name)]) == 2
+    said = capsys.readouterr().err
+    assert f"{name} does not end in .npz, the format that is written; accepted is a name such as embeddings.npz" in said
+
+
+def test_the_folder_of_a_cache_has_no_suffix_of_a_file(tmp_path, capsys):
+    out = tmp_path / "cache.npz"
+    assert main(["embed", "--config", "clip_emoji", "--config.data.augment.crop_scale=1,1", "--out", str(out)]) == 2
+    assert f"--out = {out} is the name of a file, and --config = clip_emoji fills a folder; accepted is" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=repr)
 def test_nothing_is_left_of_an_embedding_that_fails(tmp_path, monkeypatch, encoder, error):
     def full(file, **arrays):
