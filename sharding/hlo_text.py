@@ -1,7 +1,8 @@
-"""The text of a compiled step's HLO."""
+"""A step's compiled program and its HLO text, by one compilation."""
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,21 +10,27 @@ from typing import Any
 
 import jax
 
-LAST = "*after_codegen.txt"  # of libtpu's dumps, the one that `as_text` would have read
+LAST = "*after_codegen.txt"  # of libtpu's dumps, the one of the program that runs
 
 
-def compiled_text(lowered: jax.stages.Lowered, compiled: jax.stages.Compiled, *, options: Mapping[str, Any]) -> str:
-    """What `compiled` is, which `lowered` was compiled to with `options`.
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """text: the HLO of `compiled`."""
 
-    jaxlib 0.10.2 cannot read back all that libtpu 0.0.51 makes (SigLIP B/16 on v5p:8x8x16: "async-update instruction should have 1 operands
-    but sees 3"): then libtpu compiles it again and writes it down itself.
+    compiled: jax.stages.Compiled
+    text: str
+
+
+def compile_step(lowered: jax.stages.Lowered, *, platform: str, options: Mapping[str, Any]) -> Program:
+    """Compiles for `tpu`, `cuda` or `cpu`; raises what the compiler raises.
+
+    libtpu writes the text down itself, in no time that could be measured: jaxlib 0.10.2 cannot read back all that libtpu 0.0.51 makes
+    (SigLIP B/16 on v5p:8x8x16: "async-update instruction should have 1 operands but sees 3").
     """
-    try:
-        return compiled.as_text() or ""
-    except jax.errors.JaxRuntimeError:
-        with tempfile.TemporaryDirectory() as folder:
-            lowered.compile(compiler_options={**options, "xla_dump_to": folder, "xla_dump_hlo_as_text": True})
-            written = sorted(Path(folder).glob(LAST), key=lambda path: path.stat().st_size)
-            if not written:
-                raise
-            return written[-1].read_text()
+    if platform != "tpu":
+        compiled = lowered.compile(compiler_options=dict(options))
+        return Program(compiled, compiled.as_text() or "")
+    with tempfile.TemporaryDirectory() as folder:
+        compiled = lowered.compile(compiler_options={**options, "xla_dump_to": folder, "xla_dump_hlo_as_text": True})
+        written = sorted(Path(folder).glob(LAST), key=lambda path: path.stat().st_size)
+        return Program(compiled, written[-1].read_text() if written else compiled.as_text() or "")

@@ -15,7 +15,7 @@ from .compiler_options import compiler_options
 from .flops import Product, count_products
 from .hbm import hbm_bytes
 from .hlo import parse
-from .hlo_text import compiled_text
+from .hlo_text import compile_step
 from .memory import Memory, argument_bytes, memory_of, usable_bytes, used_when_full
 from .placement import Placement, placement_of
 from .plan_cache import PlanCache, plan_key
@@ -98,23 +98,23 @@ def plan_step(
     options = {**compiler_options(mesh), **topology.options, **(options or {})}
     key = plan_key(lowered.as_text(), topology.name, topology.compiler, options)
     known = cache.read(key) if cache else None
-    weight = Weight.from_json(known) if known else weigh(lowered, placement_of(mesh), options=options)
+    weight = Weight.from_json(known) if known else weigh(lowered, placement_of(mesh), platform=topology.hardware.platform, options=options)
     if cache and not known:
         cache.write(key, dataclasses.asdict(weight))
     return Plan(topology=topology, mesh=dict(mesh.shape), weight=weight, arguments=arguments, products=products)
 
 
-def weigh(lowered: jax.stages.Lowered, placement: Placement, *, options: Mapping[str, Any] | None = None) -> Weight:
+def weigh(lowered: jax.stages.Lowered, placement: Placement, *, platform: str, options: Mapping[str, Any]) -> Weight:
     """Compiles. Any failure but running out of memory is raised as the compiler raises it."""
     start = time.perf_counter()
     try:
-        compiled = lowered.compile(compiler_options=dict(options or {}))
+        program = compile_step(lowered, platform=platform, options=options)
     except jax.errors.JaxRuntimeError as error:
         needed = used_when_full(error)
         if needed is None:
             raise
         return Weight(memory=None, needed=needed, traffic=(), hbm_bytes=0.0, compile_seconds=time.perf_counter() - start)
     seconds = time.perf_counter() - start
-    memory, module = memory_of(compiled), parse(compiled_text(lowered, compiled, options=options or {}))
+    memory, module = memory_of(program.compiled), parse(program.text)
     rows = traffic(collectives(module, placement.mesh), placement)
     return Weight(memory=memory, needed=memory.peak, traffic=tuple(rows), hbm_bytes=hbm_bytes(module), compile_seconds=seconds)

@@ -3,7 +3,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from diptych.sharding.hlo_text import compiled_text
+from diptych.sharding.hlo_text import compile_step
 
 
 class Compiled:
@@ -24,17 +24,17 @@ class Lowered:
         return Compiled()
 
 
-def test_what_cannot_be_read_back_is_written_by_the_compiler():
+def test_libtpu_writes_what_it_makes_as_it_compiles_it_once():
     lowered = Lowered(before_optimizations="before", after_codegen="HloModule step")
-    assert compiled_text(lowered, Compiled(), options={"an_option": 1}) == "HloModule step"
+    assert compile_step(lowered, platform="tpu", options={"an_option": 1}).text == "HloModule step"
     assert [options["an_option"] for options in lowered.options] == [1]
 
 
-def test_a_compiler_that_writes_nothing_fails_as_it_did():
+def test_without_what_it_wrote_the_program_is_read_back():
     with pytest.raises(jax.errors.JaxRuntimeError, match="async-update"):
-        compiled_text(Lowered(), Compiled(), options={})
+        compile_step(Lowered(), platform="tpu", options={})
 
 
-def test_what_can_be_read_is_not_compiled_again():
-    lowered = jax.jit(lambda x: x + 1).lower(1.0)
-    assert "ENTRY" in compiled_text(Lowered(), lowered.compile(), options={})
+def test_other_compilers_programs_are_read_back():
+    program = compile_step(jax.jit(lambda x: x + 1).lower(1.0), platform="cpu", options={})
+    assert "ENTRY" in program.text and program.compiled(1.0) == 2.0

@@ -139,7 +139,7 @@ class Broken:
 
 
 def test_a_step_that_is_too_large_has_the_size_that_the_compiler_named(mesh):
-    weight = engine.weigh(TooLarge(), None)
+    weight = engine.weigh(TooLarge(), None, platform="tpu", options={})
     assert (weight.memory, weight.needed) == (None, int(33.5 * 2**30))
     found = dataclasses.replace(plan_step(traced_step(mesh), mesh, here()), weight=weight)
     assert not found.fits and found.roofline is None
@@ -147,7 +147,7 @@ def test_a_step_that_is_too_large_has_the_size_that_the_compiler_named(mesh):
 
 def test_another_failure_of_the_compiler_is_no_plan():
     with pytest.raises(jax.errors.JaxRuntimeError, match="other"):
-        engine.weigh(Broken(), None)
+        engine.weigh(Broken(), None, platform="tpu", options={})
     assert used_when_full(ValueError("other")) is None
 
 

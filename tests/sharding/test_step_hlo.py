@@ -13,7 +13,7 @@ from diptych.pretrain.lowering import lower_step
 from diptych.pretrain.recipe import load_recipe
 from diptych.sharding.collectives import collectives
 from diptych.sharding.hlo import parse
-from diptych.sharding.hlo_text import compiled_text
+from diptych.sharding.hlo_text import compile_step
 from diptych.sharding.layouts import is_layout, named_leaves
 from diptych.sharding.mesh import make_mesh, mesh_over
 from diptych.sharding.spec import MeshSpec
@@ -50,7 +50,7 @@ class Step:
 def compiled_step(recipe, mesh, *, platform, itemsize, options):
     with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
         lowered = lower_step(recipe, mesh, platform=platform)
-        text = compiled_text(lowered, lowered.compile(compiler_options=options), options=options)
+        text = compile_step(lowered, platform=platform, options=options).text
     learner = make_learner(recipe, mesh)
     layouts = named_leaves(learner.layouts, is_leaf=is_layout)
     shapes = {name: array.shape for name, array in named_leaves(learner.shapes).items()}
