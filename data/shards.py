@@ -54,6 +54,21 @@ def find(patterns: Sequence[str], *, setting: str) -> list[Found]:
     return list(found.values())
 
 
+def first_missing(patterns: Sequence[str]) -> str | None:
+    """The first pattern of this machine whose first file is not there, by one look at each; None: there is none.
+
+    What else may be wrong with patterns is left to `find`, and so is what a list (`@FILE`) holds.
+    """
+    for pattern in patterns:
+        try:
+            path = next(iter(braceexpand.braceexpand(pattern.removeprefix("@")))).removeprefix("file://")
+        except ValueError:  # unbalanced braces
+            continue
+        if is_local(path) and not os.path.lexists(path) and next(glob.iglob(path, recursive=True), None) is None:
+            return pattern
+    return None
+
+
 def _listed(pattern: str, setting: str) -> Iterator[str]:
     """The pattern itself, or the lines of the file behind its @; empty lines and those that begin with # say nothing."""
     if not pattern.startswith("@"):

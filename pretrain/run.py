@@ -24,6 +24,7 @@ from ..sharding.mesh import make_mesh
 from .check_devices import on_devices
 from .check_hosts import check_hosts
 from .check_parts import check_tokenizer
+from .check_places import check_places
 from .checkpoint import Checkpoints
 from .evaluate import Evaluation, make_evaluation
 from .feed import counted_slots, local_slots
@@ -113,6 +114,7 @@ class Start:
 def prepare(recipe: Recipe, workdir: Path, *, job: Job, force_data: bool = False) -> Run:
     """Finds every mistake that can be found without compiling: UserError names it. force_data: as in `begin`."""
     check_identity(workdir, recipe, force_data=force_data)
+    job.agree(lambda: check_places(recipe))
     check_hosts(job, libraries(recipe.data))
     here = on_devices(recipe, device_count=jax.device_count(), device_kind=jax.devices()[0].device_kind)
     mesh = make_mesh(here.mesh)
