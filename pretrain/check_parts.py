@@ -73,7 +73,7 @@ def check_text_lengths(recipe: Recipe) -> None:
     if text.attention != "causal" or text.pool != "eos":
         raise UserError(
             f"data.text_lengths = {lengths} needs model.text.attention = causal and model.text.pool = eos, "
-            f"not {text.attention} and {text.pool}; accepted is an empty list"
+            f"not {text.attention} and {text.pool}; accepted is an empty list, --config.data.text_lengths=[]"
         )
     rising = all(shorter < longer for shorter, longer in itertools.pairwise(lengths))
     if lengths[0] < 1 or not rising or lengths[-1] != text.context_length:

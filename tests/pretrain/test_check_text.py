@@ -27,3 +27,11 @@ def test_a_key_of_a_json_may_have_capitals():
     assert load_recipe("clip_vit_b16", ["data.train=x.tar", "data.text_key=json:Caption"]).data.text_key == "json:Caption"
     large = ["data.caption.sources.txt=1e307", "data.caption.sources.alt=1e307"]
     assert load_recipe("clip_vit_b16", ["data.train=x.tar", *large]).data.caption.sources
+
+
+def test_a_captioner_is_told_how_to_leave_captions_whole():
+    towers = ["model.text.pool=cls", "model.image.pool=attentional", "model.image.pool_heads=3", "model.image.pool_queries=16"]
+    captioner = [*towers, "model.decoder.depth=2", "model.decoder.heads=3", "objective.terms.captioning=2"]
+    with pytest.raises(UserError, match=r"^data\.text_lengths = .*; accepted is an empty list, --config\.data\.text_lengths=\[\]$"):
+        load_recipe("clip_emoji", captioner)
+    assert load_recipe("clip_emoji", [*captioner, "data.text_lengths=[]"]).data.text_lengths == ()
