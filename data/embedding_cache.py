@@ -29,7 +29,7 @@ NAME = "image_embedding"  # in a batch, float32[b, E]
 class EmbeddingCache:
     """Embeddings by source and number of the sample, mapped from disk. Safe to share between threads, and to send to another process.
 
-    weights: fingerprint of the tower that made them. dim: E.
+    weights: fingerprint of the tower that made them. dim: E. dtypes: of its arithmetic, which parts may have different ones of.
     """
 
     def __init__(self, folder: Path, *, sources: Mapping[str, Source], preprocessing: str):
@@ -42,6 +42,7 @@ class EmbeddingCache:
         for header in headers:
             _check_alike(folder, header, headers[0], preprocessing)
         self.weights, self.dim = headers[0].weights, headers[0].dim
+        self.dtypes = tuple(sorted({header.dtype for header in headers}))
         self._starts = [[part.header.first for part in parts] for parts in self._sources]
         self._map()
 

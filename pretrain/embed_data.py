@@ -74,7 +74,9 @@ def embed_training_data(
                 header = write_part(path, header, recipe, source, encoders=encoders, params=params, track=track)
                 written += 1
             elif dataclasses.replace(found.header, bad=(), reasons=()) != header:
-                raise UserError(f"--out = {out} holds {path.name} of another tower or other images; accepted is another folder")
+                raise UserError(
+                    f"--out = {out} holds {path.name} of another tower, other images or another train.dtype; accepted is another folder"
+                )
             else:
                 header = found.header
             headers.append(header)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from ..data.embedding_cache import SETTING, open_embeddings
@@ -14,6 +15,7 @@ from .objectives.term import TERMS
 from .optimizers.names import matches
 from .spec import Recipe
 
+LOG = logging.getLogger("diptych")
 TOWER = "image"
 PREFIX = f"model.{TOWER}."
 KEPT = {"image_embedding", "text_embedding"}  # outputs of the model that need no image where its embedding is there
@@ -30,7 +32,10 @@ def check_locked(recipe: Recipe, learner: Learner) -> None:
 
 
 def check_cache(recipe: Recipe, learner: Learner, sources: Mapping[str, Source]) -> None:
-    """Raises UserError where `data.embeddings` would not give what the image tower does: another tower, other images, a sample missing."""
+    """Raises UserError where `data.embeddings` would not give what the image tower does: another tower, other images, a sample missing.
+
+    Other arithmetic than the run's changes rounding alone, and is logged.
+    """
     cache = open_embeddings(recipe.data, sources)
     if cache is None:
         return
@@ -46,6 +51,14 @@ def check_cache(recipe: Recipe, learner: Learner, sources: Mapping[str, Source])
         raise UserError(
             f"{SETTING} = {recipe.data.embeddings} was made by an image tower with fingerprint {cache.weights[:12]}, and train.init.path = "
             f"{recipe.train.init.path} holds {ours[:12]}; accepted is a folder that `diptych embed --config` wrote for this recipe"
+        )
+    if cache.dtypes != (recipe.train.dtype,):
+        LOG.info(
+            "%s = %s was computed in %s, and the run in train.dtype = %s: its image embeddings are rounded as in the former",
+            SETTING,
+            recipe.data.embeddings,
+            " and ".join(cache.dtypes),
+            recipe.train.dtype,
         )
 
 

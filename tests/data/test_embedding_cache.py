@@ -50,10 +50,10 @@ def opened(folder, **sources):
 
 def test_rows_are_found_by_source_and_number_in_another_process_too(tmp_path):
     write(tmp_path, A, parts=3)
-    write(tmp_path, B, parts=2, bad=(5,), reasons=("no image among txt",))
+    write(tmp_path, B, parts=2, dtype="bfloat16", bad=(5,), reasons=("no image among txt",))
     cache = opened(tmp_path, second=B, first=A)
     for there in (cache, pickle.loads(pickle.dumps(cache))):
-        assert (there.weights, there.dim) == ("w", DIM)
+        assert (there.weights, there.dim, there.dtypes) == ("w", DIM, ("bfloat16", "float32"))
         for number, source in enumerate((A, B)):
             for sample in set(range(len(source))) - ({5} if source is B else set()):
                 np.testing.assert_array_equal(there.read(Drawn(number, sample)), rows(source, sample, sample + 1)[0])

@@ -24,6 +24,7 @@ from diptych.pretrain.export.export import write
 from diptych.pretrain.init_weights import check_init, open_weights
 from diptych.pretrain.job import Job
 from diptych.pretrain.learner import make_learner
+from diptych.pretrain.locked import check_cache
 from diptych.pretrain.lowering import trace_step
 from diptych.pretrain.model_flops import model_flops
 from diptych.pretrain.run import prepare
@@ -182,6 +183,20 @@ def test_a_cache_that_would_give_other_numbers_is_refused(locked, cache, tmp_pat
     if path == "train.init.path":
         value = str(export(locked, tmp_path / "other", seed=1))
     refused(changed(recipe, path, value), sentence, tmp_path / "run")
+
+
+def test_a_cache_in_other_arithmetic_is_said_and_not_refused(locked, cache, caplog):
+    [source] = open_sources(locked.data).values()
+    for dtype in ("float32", "bfloat16"):
+        recipe = changed(changed(locked, "data.embeddings", str(cache)), "train.dtype", dtype)
+        with caplog.at_level("INFO", "diptych"):
+            check_cache(recipe, make_learner(recipe, WHOLE), {"train": source})
+        said = f"data.embeddings = {cache} was computed in float32, and the run in train.dtype = {dtype}:"
+        assert (said in caplog.text) == (dtype == "bfloat16")
+    with pytest.raises(
+        UserError, match=r"holds part-00000-of-00002.npy of another tower, other images or another train.dtype; accepted is"
+    ):
+        embed_training_data(recipe, cache, parts=2)
 
 
 def test_a_part_that_is_missing_is_named_by_its_first_sample(locked, cache, tmp_path):
