@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 
 from ..pretrain.objectives.forms import PairForm, choose_form
 from ..pretrain.spec import Recipe
-from ..sharding.measurements import measured_mfu
+from ..sharding.measurements import MEASUREMENTS, Measurement, measured_mfu
 from ..sharding.mesh import mesh_over
 from ..sharding.plan import Plan
 from ..sharding.roofline import compute_seconds
@@ -120,8 +120,8 @@ def flops_of(found: RecipePlan) -> dict[str, float]:
     return {"model_tflops_per_step": found.model_flops / 1e12, "recomputed_tflops_per_step": (done - found.model_flops) / 1e12}
 
 
-def time_of(found: RecipePlan) -> dict[str, Any]:
-    """The roofline and what follows; nothing where the step does not compile."""
+def time_of(found: RecipePlan, *, table: Sequence[Measurement] = MEASUREMENTS) -> dict[str, Any]:
+    """The roofline and what follows, and what follows from the MFU in `table`; nothing where the step does not compile."""
     line, seconds = found.plan.roofline, found.seconds
     if line is None or seconds is None:
         return {}
@@ -129,7 +129,7 @@ def time_of(found: RecipePlan) -> dict[str, Any]:
     values: dict[str, Any] = {f"{name}_ms": 1e3 * value for name, value in line.limits.items()}
     values |= {} if "hbm" in line.limits else {"hbm_at_most_ms": 1e3 * line.hbm_at_most}
     values |= {"binds": line.binds, "mfu_ceiling": found.mfu_ceiling, **found.speed(seconds)}
-    if measured := measured_mfu(hardware.name, found.recipe.name):
+    if measured := measured_mfu(hardware.name, found.recipe.name, table=table):
         real = found.model_flops / (measured.mfu * found.peak_flops)
         values |= {"measured_mfu": measured.mfu, "measured_mfu_recipe": measured.recipe, "measured_mfu_date": measured.date}
         values |= {f"{name}_at_measured_mfu": value for name, value in found.speed(real).items()}

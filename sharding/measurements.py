@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,8 +24,8 @@ class Measurement:
 MEASUREMENTS: tuple[Measurement, ...] = ()
 
 
-def measured_mfu(hardware: str, recipe: str) -> Measurement | None:
+def measured_mfu(hardware: str, recipe: str, *, table: Sequence[Measurement] = MEASUREMENTS) -> Measurement | None:
     """The newest measurement of this recipe on this hardware, or else of any recipe on it; None where there is none."""
-    here = [found for found in MEASUREMENTS if found.hardware == hardware]
+    here = [found for found in table if found.hardware == hardware]
     same = [found for found in here if found.recipe == recipe]
     return next(reversed(same or here), None)

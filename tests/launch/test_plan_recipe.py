@@ -8,10 +8,12 @@ import pytest
 
 from diptych.data.spec import SizeScheduleSpec
 from diptych.launch import plan_recipe as engine
-from diptych.launch.plan_result import RecipePlan, loss_of
+from diptych.launch.plan_result import RecipePlan, loss_of, time_of
 from diptych.pretrain.model_flops import flops_by_shape, model_flops
 from diptych.pretrain.step_shape import StepShape
 from diptych.sharding.hardware import V5E
+from diptych.sharding.measurements import Measurement
+from diptych.sharding.memory import Memory
 from diptych.sharding.mesh import abstract_mesh
 from diptych.sharding.plan import Plan, Weight
 from diptych.sharding.topology import Topology
@@ -50,3 +52,20 @@ def test_what_the_loss_sends_and_what_has_no_name_are_told_apart(tiny_recipe):
     plan = dataclasses.replace(plan, weight=dataclasses.replace(plan.weight, traffic=rows))
     values = loss_of(RecipePlan(recipe=tiny_recipe(), plan=plan, params=1, model_flops=1))
     assert (values["loss_sent_mib"], values["nameless_sent_mib"]) == (1 + 2 + 2, 4 + 1)
+
+
+def test_a_measured_mfu_gives_days_beside_those_of_the_roofline(tiny_recipe):
+    """4 TFLOPs a step on eight chips of 197 TFLOP/s, of which half is reached; the mean step has a quarter of them less."""
+    plan = uncompiled(None, abstract_mesh(replica=1, fsdp=8, tensor=1), HERE)
+    memory = Memory(peak=1, arguments=0, temporaries=0, outputs=0, code=0)
+    plan = dataclasses.replace(plan, weight=dataclasses.replace(plan.weight, memory=memory, hbm_bytes=V5E.hbm_bandwidth))
+    recipe = tiny_recipe(steps=20)
+    found = RecipePlan(recipe=recipe, plan=plan, params=1, model_flops=4 * 10**12, mean_step=0.75)
+    values = time_of(found, table=[Measurement(date="2026-01-31", hardware="v5e", devices=8, recipe="another", mfu=0.5)])
+    seconds = 4 / (0.5 * 8 * 197)
+    assert (values["measured_mfu"], values["measured_mfu_recipe"], values["measured_mfu_date"]) == (0.5, "another", "2026-01-31")
+    assert values["samples_per_second_at_measured_mfu"] == pytest.approx(recipe.train.batch_size / seconds)
+    assert values["days_at_measured_mfu"] == pytest.approx(20 * 0.75 * seconds / 86_400)
+    assert values["chip_hours_at_measured_mfu"] == pytest.approx(8 * 24 * values["days_at_measured_mfu"])
+    assert values["days"] == pytest.approx(20 * 0.75 / 86_400), "a second of memory traffic"
+    assert not [name for name in time_of(found, table=[]) if "measured" in name]

@@ -41,10 +41,9 @@ def test_every_kind_has_what_a_roofline_divides_by():
     assert not HARDWARE.keys() & OTHER_PEAKS
 
 
-def test_the_newest_measurement_of_the_same_recipe_counts(monkeypatch):
+def test_the_newest_measurement_of_the_same_recipe_counts():
     one = lambda date, recipe, mfu: Measurement(date=date, hardware="h200", devices=1, recipe=recipe, mfu=mfu)  # noqa: E731
     known = (one("2026-01-01", "a", 0.4), one("2026-02-01", "a", 0.5), one("2026-03-01", "b", 0.3))
-    monkeypatch.setattr("diptych.sharding.measurements.MEASUREMENTS", known)
-    assert measured_mfu("h200", "a") == known[1]
-    assert measured_mfu("h200", "c") == known[2], "of another recipe, rather than none"
-    assert measured_mfu("v5e", "a") is None
+    assert measured_mfu("h200", "a", table=known) == known[1]
+    assert measured_mfu("h200", "c", table=known) == known[2], "of another recipe, rather than none"
+    assert measured_mfu("v5e", "a", table=known) is None
