@@ -96,7 +96,6 @@ def diptych_batches(shards: str, merges: str, *, backend: str, resizer: str) -> 
     )
     for batch in stream:
         yield len(batch["image"])
-        stream.recycle(batch)
 
 
 def serve(side: str, shards: str, merges: str) -> None:

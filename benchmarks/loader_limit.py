@@ -156,7 +156,6 @@ def measure(kind: str, spec: DataSpec, *, merges: str | None, rounds: int, secon
 def batches(stream: TrainStream) -> Iterator[np.ndarray]:
     for batch in stream:
         yield batch["image"]
-        stream.recycle(batch)
 
 
 def rate(images: Iterator[np.ndarray], *, step: Callable[[np.ndarray], object], seconds: float) -> float:

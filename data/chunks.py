@@ -1,9 +1,8 @@
-"""A few rows of a batch at a time, each a pure function of its number: what one thread of one process makes."""
+"""A few rows of a batch at a time, each a pure function of its position: what one thread of one process makes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -15,6 +14,8 @@ from .image_sizes import size_at
 from .labels import NAME as LABEL
 from .order import Drawn, Order, generator, positions
 from .picture import Picture
+from .row_layout import Field, Layout, row_layout
+from .rows import Rows
 from .samples import Loaded, TrainSamples
 from .short_captions import ShortCaptions
 from .sized_images import sized_row
@@ -22,15 +23,11 @@ from .spec import DataSpec, ViewsSpec
 from .transforms import augmented, is_random
 from .views import NAME, image_after, views_of
 
-ROWS = 16  # 2.4 MB of pixels: so little that malloc hands the same pages out again, and the last thread of a batch is not waited for long
-BAD = "bad_draws"
+ROWS = 16  # so few that the last thread of a batch is not waited for long
 
 
-class Chunks:
-    """Chunk n holds the rows of batch n // per_batch from row n % per_batch * 16 on.
-
-    Safe to share between threads, and to send to another process.
-    """
+class Chunks(Rows):
+    """Part k of a batch are its rows from k * 16 on, of this host's."""
 
     def __init__(
         self,
@@ -51,28 +48,36 @@ class Chunks:
         """
         self._spec, self._order, self._samples, self._views, self._short_captions = spec, order, samples, views, short_captions
         self._batch_size, self._seed, self._slots, self._start = batch_size, seed, slots, start
-        self.per_batch = -(-len(slots) // ROWS)
+        self.count, self.parts = len(slots), -(-len(slots) // ROWS)
 
-    def __call__(self, number: int) -> dict[str, Any]:
-        """{"image" or what else an image becomes: uint8[n,...], "text": int32[n,T], "bad": int32[n], "bad_draws": list of Bad, by row}.
+    def layout(self, batch: int) -> Layout:
+        """{"image" or what else an image becomes: uint8[...], "text": int32[T], "bad": int32[]: how many draws were bad in its place}.
 
-        With views of the images also "image_views": uint8[n,2,S,S,3], with `data.label_key` "label": int32[n].
+        With views of the images also "image_views": uint8[2,S,S,3], with `data.label_key` "label": int32[].
         """
-        batch, part = divmod(number, self.per_batch)
+        step = self._start // self._batch_size + batch
+        row = row_layout(
+            self._spec,
+            size=self._size(step),
+            text_length=self._samples.context_length if self._short_captions is None else self._short_captions.length(step),
+            views=self._views is not None,
+            embed_dim=self._samples.embed_dim,
+        )
+        return {**row, "bad": Field((), np.dtype(np.int32))}
+
+    def fill(self, batch: int, part: int, out: Mapping[str, np.ndarray]) -> list[Bad]:
+        """Raises OSError where a sample cannot be read, UserError where 100 in a row are bad."""
         first = self._start + batch * self._batch_size
-        slots = self._slots[part * ROWS : (part + 1) * ROWS]
-        rows: dict[str, np.ndarray] = {}
+        rows = range(self.count)[part * ROWS : (part + 1) * ROWS]
         found: list[Bad] = []
-        bad = np.empty(len(slots), np.int32)
-        for row, position in enumerate(positions(first, self._batch_size, slots, streams=self._order.streams).tolist()):
+        places = positions(first, self._batch_size, self._slots[rows.start : rows.stop], streams=self._order.streams)
+        for row, position in zip(rows, places.tolist()):
             before = len(found)
             loaded = self._load(position, found)
-            bad[row] = len(found) - before
+            out["bad"][row] = len(found) - before
             for name, value in self._row(loaded, position, first).items():
-                if not row:
-                    rows[name] = np.empty((len(slots), *value.shape), value.dtype)
-                rows[name][row] = value
-        return {**rows, "bad": bad, BAD: found}
+                out[name][row] = value
+        return found
 
     def _row(self, loaded: Loaded, position: int, first: int) -> dict[str, np.ndarray]:
         row = self._images(loaded.image, position, first) | {"text": self._text(loaded, position, first)}
@@ -81,14 +86,16 @@ class Chunks:
     def _images(self, image: Picture, position: int, first: int) -> dict[str, np.ndarray]:
         if self._spec.embeddings is not None:
             return {EMBEDDING: np.asarray(image)}
-        schedule = self._spec.size_schedule
-        size, step = self._spec.image_size, first // self._batch_size
-        size = size if schedule is None else size_at(schedule, seed=self._seed, step=step, full=size)
+        size = self._size(first // self._batch_size)
         rows = self._image(image_after(image, self._spec, self._views), position, size)
         if self._views is None:
             return rows
         random = generator(self._seed, position, "views")
         return rows | {NAME: views_of(image, self._spec, random, views=self._views, size=size)}
+
+    def _size(self, step: int) -> int:
+        schedule, full = self._spec.size_schedule, self._spec.image_size
+        return full if schedule is None else size_at(schedule, seed=self._seed, step=step, full=full)
 
     def _image(self, image: Picture, position: int, size: int) -> dict[str, np.ndarray]:
         schedule = self._spec.size_schedule

@@ -1,30 +1,28 @@
-"""The training stream: positions of the run -> batches on the host, through Grain's threads or processes."""
+"""The training stream: positions of the run -> batches on the host."""
 
 from __future__ import annotations
 
 import itertools
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
-import grain
 import numpy as np
 
 from .bad import BadLog
-from .buffers import Buffers
-from .chunks import BAD, Chunks
+from .by_processes import ByProcesses
+from .by_threads import ByThreads
+from .chunks import Chunks
 from .embedding_cache import open_embeddings
 from .eval_set import EvalSet
 from .far_shards import far_away, fetch_ahead, open_cache, through_cache
 from .mixture import Segment
 from .orders import check_batch, make_order
+from .rows import Reader, Rows
 from .samples import TrainSamples
 from .short_captions import ShortCaptions
 from .source import Source
 from .spec import DataSpec, ViewsSpec
 from .state import check_state, data_state, mixture_segments
 from .tokenizers import Tokenizer
-from .worker import mark_flags_as_parsed, start_worker
 
 __all__ = ["EvalSet", "TrainStream", "check_state", "data_state", "mixture_segments"]
 
@@ -35,6 +33,8 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
     Batch k holds the positions start + k * batch_size and on, in rows by `order.positions`. It is the same, bitwise, for any number of
     threads and worker processes, any split of the slots over hosts, and any start. A bad sample is replaced by another of its source and
     stream, which its position alone decides; `bad` says how many were met in each row's place, and the stream's `bad` which.
+
+    The memory of a batch is used again once no array of it is left, on the host or on a device that reads the host's memory.
 
     order: of the samples. rows: what the batches are made of.
 
@@ -96,47 +96,33 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
             slots=self._slots,
             start=start,
             views=views,
-            short_captions=None if spec.text_schedule is None else ShortCaptions(spec.text_schedule, tokenizer),
+            short_captions=None if spec.text_schedule is None else ShortCaptions(spec.text_schedule, tokenizer, full=context_length),
         )
-        self._buffers = Buffers()
-        self._chunks = iter(read_ahead(self.rows, spec, ahead=self.rows.per_batch))
+        self._reader = read_ahead(self.rows, spec)
         self.bad = BadLog()
 
     def __next__(self) -> dict[str, np.ndarray]:
         try:
-            chunks = [next(self._chunks) for _ in range(self.rows.per_batch)]
+            batch, draws = next(self._reader)
             self._position += self._batch_size
             if self._prefetcher is not None:
                 self._prefetcher.advance(self._position)
         except Exception:
-            self.close()  # Grain has moved on already: another next() would skip what failed
+            self.close()  # another next() would skip what failed
             raise
-        draws = [bad for chunk in chunks for bad in chunk.pop(BAD)]
-        batch = self._buffers.joined(chunks)
         self.bad.add(list(itertools.compress(draws, np.repeat(self._counted, batch["bad"]))))
         return batch | {"slot": self._slots.copy()}
 
-    def recycle(self, batch: Mapping[str, np.ndarray]) -> None:
-        """The caller needs a batch no longer: its memory may hold a later one."""
-        self._buffers.give_back(batch)
-
     def close(self) -> None:
         """Stops threads and processes; the stream cannot be used afterwards."""
-        self._chunks.close()
+        self._reader.close()
         if self._prefetcher is not None:
             self._prefetcher.close()
 
 
-def read_ahead(chunks: Callable[[int], dict[str, Any]], spec: DataSpec, *, ahead: int) -> grain.IterDataset[dict[str, Any]]:
-    """chunks(0), chunks(1) ..., `ahead` of them made before they are asked for.
+def read_ahead(rows: Rows, spec: DataSpec) -> Reader:
+    """The batches of `rows`, one and a bit of them made before they are asked for.
 
-    By `data.threads` threads, and where `data.workers` is above 0 by so many processes with as many threads each. The chunk is the element
-    that Grain sees, and its number decides all of it: Grain's own state is not used, as it is another one for another number of workers.
+    By `data.threads` threads, and where `data.workers` is above 0 by so many processes with as many threads each.
     """
-    numbers = grain.MapDataset.range(sys.maxsize).map(chunks)
-    if not spec.workers:
-        return numbers.to_iter_dataset(grain.ReadOptions(num_threads=spec.threads, prefetch_buffer_size=ahead + spec.threads))
-    mark_flags_as_parsed()
-    read = grain.ReadOptions(num_threads=spec.threads, prefetch_buffer_size=spec.threads + 1)
-    options = grain.MultiprocessingOptions(num_workers=spec.workers, per_worker_buffer_size=-(-ahead // spec.workers) + 1)
-    return numbers.to_iter_dataset(read).mp_prefetch(options, worker_init_fn=start_worker)
+    return ByProcesses(rows, workers=spec.workers, threads=spec.threads) if spec.workers else ByThreads(rows, threads=spec.threads)

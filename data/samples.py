@@ -47,7 +47,10 @@ class Rejected:
 
 
 class TrainSamples:
-    """Loads training samples, and keeps them while `data.cache_mb`, or a worker's share of it, has room. Safe to share between threads."""
+    """Loads training samples, and keeps them while `data.cache_mb`, or a worker's share of it, has room. Safe to share between threads.
+
+    context_length: tokens of a caption.
+    """
 
     def __init__(
         self,
@@ -65,9 +68,14 @@ class TrainSamples:
         """
         self._spec, self._views, self._needed_side, self._embeddings = spec, views, side_needed(spec, views), embeddings
         self._sources = [sources[name] for name in sorted(sources)]
-        self._tokenizer, self._context_length = tokenizer, context_length
+        self._tokenizer, self.context_length = tokenizer, context_length
         self._draws_captions = is_random(spec.caption)
         self._cache = BoundedCache[Drawn, Loaded](spec.cache_mb * MIB // max(spec.workers, 1))
+
+    @property
+    def embed_dim(self) -> int | None:
+        """E of the embeddings; None where there are none."""
+        return None if self._embeddings is None else self._embeddings.dim
 
     def load(self, drawn: Drawn) -> Loaded | Rejected:
         """Raises OSError where the sample cannot be read."""
@@ -76,7 +84,7 @@ class TrainSamples:
 
     def ids(self, captions: Captions, random: np.random.Generator | None) -> np.ndarray:
         """int32[T]: the tokens of the caption that `random` draws."""
-        return self._tokenizer([choose(captions, self._spec.caption, random)], self._context_length)[0]
+        return self._tokenizer([choose(captions, self._spec.caption, random)], self.context_length)[0]
 
     def _image(self, raw: Sample, drawn: Drawn) -> Picture:
         if self._embeddings is not None:

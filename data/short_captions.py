@@ -19,8 +19,9 @@ class ShortCaptions:
     The start token, if there is one, and the end token always do; a caption that fits is whole. May be sent to another process.
     """
 
-    def __init__(self, schedule: TextScheduleSpec, tokenizer: Tokenizer):
-        self._schedule, self._eos_id, self._pad_id = schedule, tokenizer.eos_id, tokenizer.pad_id
+    def __init__(self, schedule: TextScheduleSpec, tokenizer: Tokenizer, *, full: int):
+        """full: tokens of a caption where none is shortened."""
+        self._schedule, self._full, self._eos_id, self._pad_id = schedule, full, tokenizer.eos_id, tokenizer.pad_id
         self._start = int(np.argmax(tokenizer([""], EMPTY)[0] == tokenizer.eos_id))  # tokens that every caption begins with
 
     def __call__(self, row: np.ndarray, *, step: int, random: Callable[[], np.random.Generator]) -> np.ndarray:
@@ -33,6 +34,10 @@ class ShortCaptions:
         words = row[self._start : used - 1]
         kept = words[self._places(len(words), length - self._start - 1, random)]
         return np.concatenate([row[: self._start], kept, [self._eos_id]]).astype(row.dtype)
+
+    def length(self, step: int) -> int:
+        """Tokens of a row at this step of the run."""
+        return min(self._schedule.length, self._full) if self.short(step) else self._full
 
     def short(self, step: int) -> bool:
         """Whether captions are shortened at this step of the run."""

@@ -116,7 +116,7 @@ def loader(recipe: Any, *, sources: Any, tokenizer: Any, samples: int, batch_siz
             next(stream)
         begin, batches = time.perf_counter(), max(samples // batch_size, 1)
         for _ in range(batches):
-            stream.recycle(next(stream))
+            next(stream)
         return batches * batch_size / (time.perf_counter() - begin)
     finally:
         stream.close()

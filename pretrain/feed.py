@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,18 +11,6 @@ import numpy as np
 from ..data.lengths import TextLengths
 from ..sharding.layouts import batch_layout
 from .idle import Idle
-
-HostBatch = Mapping[str, np.ndarray]
-
-
-class Stream(Protocol):
-    """What a feed draws from: `data.pipeline.TrainStream`."""
-
-    def __next__(self) -> dict[str, np.ndarray]:
-        """This process's rows of the next global batch."""
-
-    def recycle(self, batch: HostBatch) -> None:
-        """The memory of a batch may be used again."""
 
 
 def local_slots(mesh: jax.sharding.Mesh, batch_size: int) -> np.ndarray:
@@ -45,22 +33,22 @@ class Feed:
 
     def __init__(
         self,
-        stream: Stream,
+        stream: Iterator[Mapping[str, np.ndarray]],
         mesh: jax.sharding.Mesh,
         *,
         batch_size: int,
         lengths: TextLengths | None = None,
         largest: Callable[[int], int] = int,
     ):
-        """lengths: cuts captions to what the whole batch needs. largest: of a number of each process, the largest; all of them call it."""
+        """stream: this process's rows of the global batches. lengths: cuts captions to what the whole batch needs.
+
+        largest: of a number of each process, the largest; all of them call it.
+        """
         self._stream, self._batch_size, self._lengths, self._largest = stream, batch_size, lengths, largest
         self._sharding = jax.NamedSharding(mesh, batch_layout(mesh))
-        # Arrays of a CPU device may be the host's own memory, which is then not used again
-        self._copies = mesh.devices.flat[0].platform != "cpu"
         self.given = 0
         self._idle = Idle()
         self._ahead: dict[str, jax.Array] | None = None
-        self._sent: tuple[HostBatch, dict[str, jax.Array]] | None = None
 
     def __next__(self) -> dict[str, jax.Array]:
         ready = self._ahead if self._ahead is not None else self._fetch()
@@ -79,23 +67,12 @@ class Feed:
         self._ahead = self._fetch()
 
     def _fetch(self) -> dict[str, jax.Array]:
-        self._recycle()
         with self._idle.waiting():
             batch = next(self._stream)
         rows = {name: value for name, value in batch.items() if name != "bad"}  # counted on the host: see BadTotal
         if self._lengths is not None:
             rows["text"] = np.ascontiguousarray(batch["text"][:, : self._largest(self._lengths.of(batch["text"]))])
-        placed = {name: self._place(value) for name, value in rows.items()}
-        self._sent = (batch, placed) if self._copies else None
-        return placed
-
-    def _recycle(self) -> None:
-        """Gives the memory of the last batch back when the devices have it."""
-        if self._sent is not None:
-            batch, placed = self._sent
-            self._sent = None  # the next fetch may fail before there is another
-            jax.block_until_ready(placed)
-            self._stream.recycle(batch)
+        return {name: self._place(value) for name, value in rows.items()}
 
     def _place(self, rows: np.ndarray) -> jax.Array:
         return jax.make_array_from_process_local_data(self._sharding, rows, (self._batch_size, *rows.shape[1:]))

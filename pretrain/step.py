@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from ..data.labels import NAME as LABEL
-from ..data.views import COUNT, NAME
+from ..data.row_layout import Field, row_layout
 from ..sharding.axes import AnyMesh
 from ..sharding.compiler_options import compiler_options
 from ..sharding.layouts import batch_layout, named_leaves
@@ -97,19 +98,13 @@ def batch_shapes(recipe: Recipe, mesh: AnyMesh, *, shape: StepShape = WHOLE) -> 
 
     shape: of a step, where schedules change it; absent: images of `data.image_size` and captions of the whole context.
     """
-    size, length = shape.size, shape.text_length or recipe.model.text.context_length
-    rows, pixels, schedule = recipe.train.batch_size, size or recipe.data.image_size, recipe.data.size_schedule
-    row: dict[str, tuple[tuple[int, ...], Any]] = {"text": ((length,), jnp.int32), "slot": ((), jnp.int32)}
-    if recipe.data.embeddings is not None:
-        row["image_embedding"] = ((recipe.model.embed_dim,), jnp.float32)
-    elif size and schedule and schedule.seq_lens:
-        row["patches"] = ((size, 3 * schedule.patch_size**2), jnp.uint8)
-        row |= {"patch_yx": ((size, 2), jnp.int32), "patch_mask": ((size,), bool)}
-    else:
-        row["image"] = ((pixels, pixels, 3), jnp.uint8)
-    if wanted_views(recipe) is not None:
-        row[NAME] = ((COUNT, pixels, pixels, 3), jnp.uint8)
-    if recipe.data.label_key is not None:
-        row[LABEL] = ((), jnp.int32)
-    sharding = jax.NamedSharding(mesh, batch_layout(mesh))
-    return {name: jax.ShapeDtypeStruct((rows, *shape), dtype, sharding=sharding) for name, (shape, dtype) in row.items()}
+    row = row_layout(
+        recipe.data if shape.size else dataclasses.replace(recipe.data, size_schedule=None),
+        size=shape.size or recipe.data.image_size,
+        text_length=shape.text_length or recipe.model.text.context_length,
+        views=wanted_views(recipe) is not None,
+        embed_dim=recipe.model.embed_dim,
+    )
+    rows, sharding = recipe.train.batch_size, jax.NamedSharding(mesh, batch_layout(mesh))
+    given = {**row, "slot": Field((), np.dtype(np.int32))}
+    return {name: jax.ShapeDtypeStruct((rows, *field.shape), field.dtype, sharding=sharding) for name, field in given.items()}

@@ -78,14 +78,16 @@ def draw(stream):
 
 
 class Interleaved:
-    """Chunks of all hosts in turn: one pool of workers, which are slow to start, serves them all."""
+    """Batches of all hosts in turn: one pool of workers, which are slow to start, serves them all."""
 
     def __init__(self, hosts):
-        self._hosts = hosts
+        self._hosts, self.count, self.parts = hosts, hosts[0].count, hosts[0].parts
 
-    def __call__(self, number):
-        host = self._hosts[number % len(self._hosts)]
-        return host(number // len(self._hosts))
+    def layout(self, batch):
+        return self._hosts[batch % len(self._hosts)].layout(batch // len(self._hosts))
+
+    def fill(self, batch, part, out):
+        return self._hosts[batch % len(self._hosts)].fill(batch // len(self._hosts), part, out)
 
 
 @pytest.fixture(scope="module")
@@ -94,23 +96,17 @@ def draw_by_workers(stream):
 
     def take(first, steps, *, hosts, workers, **changes):
         rows = [stream(part, first, **changes).rows for part in np.split(np.arange(BATCH), hosts)]
-        pool = iter(read_ahead(Interleaved(rows), dataclasses.replace(SPEC, workers=workers), ahead=8))
-        chunks = [next(pool) for _ in range(steps * rows[0].per_batch * hosts)]
+        pool = read_ahead(Interleaved(rows), dataclasses.replace(SPEC, workers=workers))
+        made = [next(pool).batch for _ in range(steps * hosts)]
         pool.close()
-        of_host = [chunks[host::hosts] for host in range(hosts)]
-        names = chunks[0].keys() - {"bad_draws"}
-        joined = {name: [np.concatenate([chunk[name] for chunk in host]) for host in of_host] for name in names}
-        return {name: np.concatenate([_by_step(host, steps) for host in hosts], axis=1) for name, hosts in joined.items()}
+        drawn = [_stacked(made[host::hosts]) for host in range(hosts)]
+        return {name: np.concatenate([host[name] for host in drawn], axis=1) for name in drawn[0]}
 
     return take
 
 
 def _stacked(batches):
     return {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
-
-
-def _by_step(rows, steps):
-    return rows.reshape(steps, -1, *rows.shape[1:])
 
 
 @pytest.fixture(scope="module", params=["block", "exact"])

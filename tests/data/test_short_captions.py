@@ -25,7 +25,7 @@ TEXT = "abcdefghij"
 
 def shortened(tokenizer, reduction, *, text=TEXT, seed=0, step=0, length=6):
     schedule = TextScheduleSpec(length=length, reduction=reduction, until=5)
-    short = ShortCaptions(schedule, tokenizer)
+    short = ShortCaptions(schedule, tokenizer, full=16)
     row = short(tokenizer([text], 16)[0], step=step, random=lambda: np.random.default_rng(seed))
     assert row.dtype == np.int32
     return row.tolist()

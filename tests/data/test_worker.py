@@ -1,5 +1,6 @@
 """Worker processes: what goes wrong in one is raised here, and none outlives its parent."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -7,24 +8,29 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from diptych import UserError
 
 SCRIPT = """
-import sys
-from pathlib import Path
+import os, sys
 import numpy as np
-from diptych.data.pipeline import read_ahead
-from diptych.data.spec import DataSpec
+from diptych.data.by_processes import ByProcesses
+from diptych.data.row_layout import Field
 
-def chunk(number):
-    import os
-    return {"pid": os.getpid(), "image": np.zeros(4)}
+class Rows:
+    count, parts = 1, 1
+
+    def layout(self, batch):
+        return {"pid": Field((), np.dtype(np.int64))}
+
+    def fill(self, batch, part, out):
+        out["pid"][:] = os.getpid()
+        return []
 
 if __name__ == "__main__":
-    stream = iter(read_ahead(chunk, DataSpec(workers=1, threads=1), ahead=2))
-    print(next(stream)["pid"], flush=True)
+    print(next(ByProcesses(Rows(), workers=1, threads=1)).batch["pid"][0], flush=True)
     sys.stdin.read()
 """
 
@@ -60,3 +66,29 @@ def test_errors_in_a_worker_are_raised_here(shards, make_stream, tmp_path):
         os.truncate(tmp_path / f"s-{shard}.tar", 0)
     with pytest.raises(OSError, match="has changed since it was indexed"):
         next(stream)
+
+
+def test_a_worker_that_is_killed_ends_the_stream(shards, make_stream):
+    stream = make_stream(shards(), workers=2, threads=1)
+    next(stream)
+    os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+    with pytest.raises(OSError, match=r"data-worker-\d, a process of data.workers, ended with exit code -9"):
+        for _ in range(1000):
+            next(stream)
+    stream.close()
+    assert not multiprocessing.active_children()
+
+
+def test_memory_of_a_batch_is_used_again_and_never_while_it_is_held(shards, make_stream):
+    """By processes; what threads share is tested with BatchMemory."""
+    stream, kept = make_stream(shards(), workers=1, threads=2), []
+    held, copies = [], []
+    for step in range(40):
+        batch = next(stream)
+        kept.append(batch["image"].ctypes.data)
+        if step % 8 == 0:
+            held.append(batch)
+            copies.append(batch["image"].copy())
+    stream.close()
+    assert len(set(kept)) <= len(held) + 6  # four are made ahead, two are in the hands of this loop
+    assert all(np.array_equal(batch["image"], copy) for batch, copy in zip(held, copies))

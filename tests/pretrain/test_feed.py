@@ -3,7 +3,6 @@
 import threading
 import time
 
-import jax
 import numpy as np
 import pytest
 
@@ -19,7 +18,7 @@ class Counting:
     """Batch k holds captions of k + 1 tokens."""
 
     def __init__(self):
-        self.made, self.recycled = 0, []
+        self.made = 0
 
     def __next__(self):
         text = np.zeros((ROWS, LENGTH), np.int32)
@@ -27,9 +26,6 @@ class Counting:
         text[:, self.made] = 1
         self.made += 1
         return {"text": text, "slot": np.arange(ROWS, dtype=np.int32), "bad": np.ones(ROWS, np.int32)}
-
-    def recycle(self, batch):
-        self.recycled.append(batch["text"][0].tolist().index(1))
 
 
 @pytest.fixture
@@ -54,64 +50,6 @@ def test_captions_are_cut_to_the_longest_of_all_hosts(mesh):
     assert [next(feed)["text"].shape[1] for _ in range(5)] == [2, 2, 4, 4, LENGTH]
     feed = Feed(Counting(), mesh, batch_size=ROWS, lengths=lengths, largest=lambda length: max(length, 4))
     assert [next(feed)["text"].shape[1] for _ in range(5)] == [4, 4, 4, 4, LENGTH]
-
-
-def test_memory_of_a_cpu_device_is_not_used_again(mesh):
-    stream = Counting()
-    feed = Feed(stream, mesh, batch_size=ROWS)
-    for _ in range(3):
-        jax.block_until_ready(next(feed))
-    assert not stream.recycled
-
-
-class Copied:
-    """An array that its device has after 50 ms."""
-
-    def __init__(self):
-        self._end = time.perf_counter() + 0.05
-
-    @property
-    def ready(self):
-        return time.perf_counter() >= self._end
-
-    def block_until_ready(self):
-        time.sleep(max(0.0, self._end - time.perf_counter()))
-        return self
-
-
-def copying(feed, monkeypatch):
-    """The arrays that such a feed sends, in order."""
-    sent = []
-    monkeypatch.setattr(feed, "_copies", True)
-    monkeypatch.setattr(feed, "_place", lambda rows: sent.append(Copied()) or sent[-1])
-    return sent
-
-
-def test_memory_is_used_again_once_devices_have_copied_it(mesh, monkeypatch):
-    stream = Counting()
-    feed = Feed(stream, mesh, batch_size=ROWS)
-    sent, recycle = copying(feed, monkeypatch), stream.recycle
-
-    def checked(batch):
-        assert sent and all(array.ready for array in sent)
-        recycle(batch)
-
-    stream.recycle = checked
-    for _ in range(3):
-        next(feed)
-    assert stream.recycled == [0, 1]
-
-
-def test_memory_is_given_back_once_though_a_fetch_fails(mesh, monkeypatch):
-    stream = Counting()
-    feed = Feed(stream, mesh, batch_size=ROWS)
-    copying(feed, monkeypatch)
-    next(feed)
-    monkeypatch.setattr(Counting, "__next__", lambda self: 1 // 0)
-    for _ in range(2):
-        with pytest.raises(ZeroDivisionError):
-            next(feed)
-    assert stream.recycled == [0]
 
 
 class Slow(Counting):
