@@ -76,7 +76,6 @@ def jit_step(learner: Learner, optimizer: optax.GradientTransformation) -> jax.s
 
 def updated(learner: Learner, optimizer: optax.GradientTransformation, gradients: Any, state: TrainState) -> tuple[Any, Any]:
     """Parameters and moments after the optimizer, parameters within their bounds, the frozen ones as they were."""
-
     trained, frozen = split(state.params, learner.trained)
     changes, opt = optimizer.update(join(gradients, jax.tree.map(jnp.zeros_like, frozen)), state.opt, state.params)
     moved = learner.clamped(optax.apply_updates(trained, kept(changes, learner.trained)))

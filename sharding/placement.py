@@ -38,12 +38,6 @@ class Placement:
         return sum(len(set(places[:, dimension].tolist())) > 1 for dimension in range(places.shape[1]))
 
 
-def one_place(mesh: Mapping[str, int]) -> Placement:
-    """All devices in one granule behind a switch: a single host."""
-    count = int(np.prod(list(mesh.values())))
-    return Placement(mesh=dict(mesh), granules=np.zeros(count, int), coordinates=np.zeros((count, 0), int))
-
-
 def placement_of(mesh: jax.sharding.Mesh) -> Placement:
     """Of a mesh of TPUs, whose slices are granules, or GPUs, whose nodes are."""
     devices = mesh.devices.flatten().tolist()

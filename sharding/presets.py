@@ -21,8 +21,8 @@ class Preset:
 # fsdp: what moves over it is the weights, twice a step, whatever its size; what is left of it is the state, 12 bytes a parameter. 64 keeps
 # 2.1 billion parameters (CoCa) under 0.4 GiB and divides the widths of all recipes (1,152 = 64 x 18: 256 does not). GPUs: a node, so that
 # weights stay on NVLink and one sum of shards a step goes over InfiniBand: 8 keep 0.88 billion (So400m) at 1.3 GiB.
-# remat: where `dots` leaves room at 128 images of 224 pixels a device. Measured ahead of time (libtpu 0.0.51, 2026-11-21), batch 32,768:
-# So400m on v5e:16x16 with fsdp 64 needs 3.58 GiB with `full`.
+# remat: `dots` where it leaves room at 128 images of 224 pixels a device, by arithmetic, else `full`. No device measured it; ahead of time
+# (libtpu 0.0.51) So400m at batch 32,768 needs 3.58 GiB of v5e:16x16's 15.75 with `full`. `diptych plan --search speed` tries both.
 PRESETS = (
     Preset(hardware="v5e", fsdp=64, remat="full"),
     Preset(hardware="v4", fsdp=64, remat="full"),

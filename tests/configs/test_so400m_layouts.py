@@ -11,16 +11,10 @@ from diptych.sharding.mesh import abstract_mesh
 
 P = jax.P
 
-TOWER = ["depth=27", "width=1152", "heads=16", "mlp_dim=4304"]
-SO400M = [f"model.{tower}.{setting}" for tower in ("image", "text") for setting in TOWER] + [
-    "model.image.patch_size=14",
-    "model.embed_dim=1152",
-]
-
 
 @pytest.mark.parametrize("fsdp", [64, 128])
 def test_no_parameter_above_a_megabyte_is_replicated(fsdp):
-    recipe = load_recipe("siglip_vit_b16", [*SO400M, "mesh.replica=-1", f"mesh.fsdp={fsdp}"])
+    recipe = load_recipe("siglip_so400m_14", [f"mesh.fsdp={fsdp}"])
     sizes = check_devices(recipe, device_count=256)
     learner = make_learner(recipe, abstract_mesh(replica=sizes.replica, fsdp=sizes.fsdp, tensor=1))
     layouts = named_leaves(learner.layouts, is_leaf=is_layout)
@@ -32,5 +26,5 @@ def test_no_parameter_above_a_megabyte_is_replicated(fsdp):
 
 
 def test_the_preset_of_v5e_takes_it():
-    found = check_devices(load_recipe("siglip_vit_b16", [*SO400M, "mesh.replica=-1"]), device_count=256, device_kind="TPU v5 lite")
+    found = check_devices(load_recipe("siglip_so400m_14"), device_count=256, device_kind="TPU v5 lite")
     assert (found.replica, found.fsdp, found.tensor) == (4, 64, 1)

@@ -1,12 +1,14 @@
+import numpy as np
 import pytest
 
 from diptych.sharding.collectives import axes_between, collectives, wire_bytes
 from diptych.sharding.hbm import hbm_bytes
 from diptych.sharding.hlo import arrays_of, parse
-from diptych.sharding.placement import Placement, one_place
+from diptych.sharding.placement import Placement
 from diptych.sharding.traffic import scope, traffic
 
 MESH = {"replica": 2, "fsdp": 4, "tensor": 1}
+ONE_PLACE = Placement(mesh=MESH, granules=np.zeros(8, int), coordinates=np.zeros((8, 0), int))  # a single host
 
 # A scan of three layers, whose weights are gathered inside; one sum of what varies over replicas; a ring of neighbours.
 STEP = """HloModule jit_step, is_scheduled=true
@@ -162,7 +164,7 @@ _xla_megascale_target="{1,2}x{0:3}",_xla_megascale_transfer_type="ALL_REDUCE"}
     [("ALL_REDUCE", "all-reduce", 64, 64), ("ALL_GATHER", "all-gather", 128, 64), ("ONE_TO_ONE", "collective-permute", 64, 64)],
 )
 def test_what_hosts_pass_to_other_slices_goes_over_the_network(transfer, kind, size, sent):
-    slices = Placement(mesh=MESH, granules=one_place(MESH).granules.copy(), coordinates=one_place(MESH).coordinates)
+    slices = Placement(mesh=MESH, granules=ONE_PLACE.granules.copy(), coordinates=ONE_PLACE.coordinates)
     slices.granules[4:] = 1
     text = BETWEEN_SLICES.replace("ALL_REDUCE", transfer)
     text = text.replace('"{1,2}x{0:3}"', "{{100003->200000},{200003->100000}}") if transfer == "ONE_TO_ONE" else text
@@ -180,7 +182,7 @@ def test_bytes_on_the_wire(kind, sent):
 
 
 def test_what_leaves_a_node_is_shared_by_its_devices():
-    nodes = Placement(mesh=MESH, granules=one_place(MESH).granules.copy(), coordinates=one_place(MESH).coordinates)
+    nodes = Placement(mesh=MESH, granules=ONE_PLACE.granules.copy(), coordinates=ONE_PLACE.coordinates)
     nodes.granules[4:] = 1  # fsdp inside of a node, replica between two
     rows = {row.kind: row for row in traffic(collectives(parse(STEP), MESH), nodes)}
     assert rows["all-gather"].network_bytes == 0
