@@ -57,11 +57,11 @@ def cannot_write(path: Path, error: OSError, *, argument: str = "--out") -> User
     )
 
 
-def prepare_workdir(path: Path) -> Path:
-    """Makes the folder and tries to write to it; UserError where that fails."""
+def check_workdir(path: Path) -> Path:
+    """The folder, where writing to it, or to where it would be made, was tried; UserError where that fails. It is not made."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path, prefix=".writable-"):
+        there = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+        with tempfile.NamedTemporaryFile(dir=there, prefix=".writable-"):
             return path
     except OSError as error:
         reason = error.strerror or error

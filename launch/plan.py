@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .. import configs
 from ..errors import UserError
 from ..pretrain.recipe import load_recipe
-from .arguments import add_config, add_workdir, check_out_file, given_config, prepare_workdir
+from .arguments import add_config, add_workdir, check_out_file, check_workdir, given_config
 
 if TYPE_CHECKING:
     from ..sharding.plan_cache import PlanCache
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise UserError(f"--compiles = {args.compiles} is of --search, which is absent; accepted is --search {' or '.join(GOALS)}")
     if args.plot is not None:
         check_plot_file(args.plot)
-    workdir = None if args.workdir is None else prepare_workdir(args.workdir)
+    workdir = None if args.workdir is None else check_workdir(args.workdir)
 
     cache = compile_only()
     from ..sharding.topology import find_topology
@@ -123,6 +123,7 @@ def keep_plan(workdir: Path, values: dict[str, Any]) -> None:
     from ..pretrain.results import plain
     from ..pretrain.run_folder import write_atomically
 
+    workdir.mkdir(parents=True, exist_ok=True)
     write_atomically(workdir / PLAN, json.dumps(plain(values)) + "\n")
 
 

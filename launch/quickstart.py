@@ -12,7 +12,7 @@ from typing import Any
 from ..pretrain.check_devices import fitting_mesh
 from ..pretrain.recipe import load_recipe
 from ..pretrain.spec import Recipe
-from .arguments import prepare_workdir
+from .arguments import check_workdir
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     start = time.monotonic()
     folder = args.workdir / "data"
     recipe = on_fitting_devices(load_recipe(f"quickstart:{folder}", args.overrides))
-    workdir = prepare_workdir(args.workdir)
+    workdir = check_workdir(args.workdir)
 
     from ..pretrain.export.export import export_run
     from ..pretrain.metrics_table import COLUMNS, metrics_rows

@@ -20,7 +20,7 @@ from ..pretrain.run_folder import read_run
 from ..pretrain.same_run import check_identity
 from ..pretrain.spec import Recipe
 from ..pretrain.table import print_table
-from .arguments import add_config, add_workdir, given_config, given_workdir, prepare_workdir
+from .arguments import add_config, add_workdir, check_workdir, given_config, given_workdir
 from .axes import SweepRun, plan
 from .child import run_child
 from .sweep_plot import draw_sweep
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.dry_run:
         print_table(("run", "settings"), [(run.id, " ".join(run.overrides)) for run in runs])
         return {"runs": [{"id": run.id, "settings": run.settings} for run in runs]}
-    workdir = prepare_workdir(given_workdir(args))
+    workdir = check_workdir(given_workdir(args))
     for each, recipe in zip(runs, recipes):
         check_identity(workdir / each.id, recipe)
     for number, (each, recipe) in enumerate(zip(runs, recipes), start=1):

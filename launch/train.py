@@ -8,8 +8,9 @@ from typing import Any
 
 from ..errors import UserError
 from ..pretrain.recipe import identity_hash, load_recipe
+from ..pretrain.spec import Recipe
 from ..schema import to_dict
-from .arguments import add_config, add_workdir, given_config, given_workdir, prepare_workdir
+from .arguments import add_config, add_workdir, check_workdir, given_config, given_workdir
 from .report import print_values
 
 
@@ -19,17 +20,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_workdir(parser, what="the run folder; the same command again goes on with the run in it")
     parser.add_argument("--profile", metavar="START:STOP", help="trace steps START to STOP into the run folder")
     parser.add_argument("--force-data", action="store_true", help="go on though the data differ from the checkpoint's")
-    parser.add_argument("--dry-run", action="store_true", help="print the resolved recipe and stop")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the resolved recipe, judge it as a run does before it compiles, and stop"
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Trains; returns the final metrics."""
+    """Trains; returns the final metrics. With `--dry-run` as `try_out`."""
     recipe = load_recipe(given_config(args), args.overrides)
     steps = profiled_steps(args.profile, total=recipe.train.steps)
     if args.dry_run:
-        print(json.dumps(to_dict(recipe), indent=1))
-        return {"recipe": to_dict(recipe), "hash": identity_hash(recipe)}
-    workdir = prepare_workdir(given_workdir(args))
+        return try_out(recipe, args)
+    workdir = check_workdir(given_workdir(args))
 
     from .distributed import initialize, is_first
 
@@ -42,6 +44,21 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if is_first():
         print_values(metrics, title=str(workdir))
     return metrics
+
+
+def try_out(recipe: Recipe, args: argparse.Namespace) -> dict[str, Any]:
+    """Prints the recipe, then judges what a run judges before it compiles; returns the recipe and its hash. `--workdir` may be absent."""
+    if args.workdir is not None:
+        check_workdir(args.workdir)
+    from .distributed import initialize, is_first
+
+    initialize()
+    if is_first():
+        print(json.dumps(to_dict(recipe), indent=1), flush=True)
+    from ..pretrain.dry_run import dry_run
+
+    dry_run(recipe, args.workdir, force_data=args.force_data)
+    return {"recipe": to_dict(recipe), "hash": identity_hash(recipe)}
 
 
 def profiled_steps(text: str | None, *, total: int) -> tuple[int, int] | None:

@@ -55,10 +55,10 @@ def open_weights(recipe: Recipe) -> InitWeights:
     return InitWeights(folder=folder, config=config, shapes=shapes)
 
 
-def init_weights(recipe: Recipe, learner: Learner, tokenizer: Tokenizer) -> Any | None:
-    """A tree of global arrays for the parameters that start from `train.init`, None at the fresh ones; None where there is no such setting.
+def find_weights(recipe: Recipe, learner: Learner, tokenizer: Tokenizer) -> tuple[InitWeights, frozenset[str]] | None:
+    """The model that the recipe starts from and the names of the parameters that do, none of them read; None where all are fresh.
 
-    Each process reads what its devices hold. Raises UserError as `check_init` and `check_start`.
+    Raises UserError as `check_init` and `check_start`.
     """
     if recipe.train.init.path is None:
         check_start(learner.trained, given=frozenset())
@@ -66,6 +66,18 @@ def init_weights(recipe: Recipe, learner: Learner, tokenizer: Tokenizer) -> Any 
     weights = open_weights(recipe)
     chosen = check_init(recipe, learner, tokenizer, weights)
     check_start(learner.trained, given=chosen)
+    return weights, chosen
+
+
+def init_weights(recipe: Recipe, learner: Learner, tokenizer: Tokenizer) -> Any | None:
+    """A tree of global arrays for the parameters that start from `train.init`, None at the fresh ones; None where there is no such setting.
+
+    Each process reads what its devices hold. Raises UserError as `find_weights`.
+    """
+    found = find_weights(recipe, learner, tokenizer)
+    if found is None:
+        return None
+    weights, chosen = found
 
     def given(path: tuple[Any, ...], shape: jax.ShapeDtypeStruct, place: jax.sharding.NamedSharding) -> jax.Array | None:
         name = path_name(path)

@@ -25,15 +25,17 @@ from .check_devices import on_devices
 from .check_hosts import check_hosts
 from .check_parts import check_tokenizer
 from .check_places import check_places
-from .checkpoint import Checkpoints
+from .checkpoint import Checkpoints, SavedCheckpoints
 from .evaluate import Evaluation, make_evaluation
 from .feed import counted_slots, local_slots
-from .init_weights import init_weights
+from .init_weights import find_weights, init_weights
 from .job import Job
 from .learner import Learner, make_learner
 from .locked import check_cache
 from .open_alike import open_alike
 from .optimizer import make_optimizer
+from .optimizers.groups import check_groups
+from .run_folder import saved_steps
 from .run_tokenizer import find_tokenizer
 from .same_run import check_identity, check_order, log_differences
 from .spec import Recipe
@@ -112,30 +114,36 @@ class Start:
 
 
 def prepare(recipe: Recipe, workdir: Path, *, job: Job, force_data: bool = False) -> Run:
-    """Finds every mistake that can be found without compiling: UserError names it. force_data: as in `begin`."""
+    """Finds every mistake that can be found without compiling: UserError names it. Nothing in the folder is touched.
+
+    Shards are read last, as that may take minutes. force_data: as in `begin`.
+    """
     check_identity(workdir, recipe, force_data=force_data)
     job.agree(lambda: check_places(recipe))
     check_hosts(job, libraries(recipe.data))
     here = on_devices(recipe, device_count=jax.device_count(), device_kind=jax.devices()[0].device_kind)
     mesh = make_mesh(here.mesh)
-    tokenizer = find_tokenizer(workdir, recipe.data.tokenizer)
-    check_tokenizer(recipe, vocab_size=tokenizer.vocab_size, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
     check_same_teacher(workdir, recipe)
     check_writers(recipe.log)
+    learner, optimizer = make_learner(here, mesh), make_optimizer(recipe.optimizer, steps=recipe.train.steps)
+    check_groups(recipe.optimizer, learner.shapes)
+    tokenizer = find_tokenizer(workdir, recipe.data.tokenizer)
+    check_tokenizer(recipe, vocab_size=tokenizer.vocab_size, eos_id=tokenizer.eos_id, pad_id=tokenizer.pad_id)
+    check_teacher(recipe, tokenizer, shapes=learner.shapes)
+    if not saved_steps(workdir):
+        find_weights(recipe, learner, tokenizer)
     sources = open_alike(recipe.data, job=job)
     check_order(workdir, recipe, samples=sum(map(len, sources.values())), force_data=force_data)
     order = make_order(recipe.data, sources=sources, segments=mixture_segments(recipe.data, {}), seed=recipe.seed)
     check_batch(order, batch_size=recipe.train.batch_size, start=0)
-    learner = make_learner(here, mesh)
     check_cache(recipe, learner, sources)
-    check_teacher(recipe, tokenizer, shapes=learner.shapes)
     return Run(
         recipe=recipe,
         workdir=workdir,
         job=job,
         mesh=mesh,
         learner=learner,
-        optimizer=make_optimizer(recipe.optimizer, steps=recipe.train.steps),
+        optimizer=optimizer,
         sources=sources,
         tokenizer=tokenizer,
         evaluation=make_evaluation(learner, tokenizer, workdir=workdir, job=job),
@@ -154,14 +162,20 @@ def begin(run: Run, checkpoints: Checkpoints, *, force_data: bool = False) -> St
         fresh = jax.jit(lambda given: initial_state(run.learner, run.optimizer, given), out_shardings=places(layouts, run.mesh))
         state = fresh(given)
         return Start(state=taught(run, state), samples=0, bad=None, segments=mixture_segments(run.recipe.data, {}))
-    if latest > run.recipe.train.steps:
-        raise UserError(f"train.steps = {run.recipe.train.steps} is behind the checkpoint at step {latest}; accepted is at least that")
-    saved = checkpoints.data(latest)
-    check_state(saved, run.data_state(saved["samples"]), force=force_data)
+    saved = read_drawn(run, checkpoints, latest, force_data=force_data)
     state = checkpoints.restore(latest, shapes=state_shapes(run.learner, run.optimizer), layouts=layouts, mesh=run.mesh)
     log_differences(run.workdir, run.recipe, samples=sum(map(len, run.sources.values())))
     LOG.info("resuming from step %d on mesh %s", latest, dict(run.mesh.shape))
     return Start(state=taught(run, state), samples=saved["samples"], bad=saved["bad"], segments=mixture_segments(run.recipe.data, saved))
+
+
+def read_drawn(run: Run, checkpoints: SavedCheckpoints, step: int, *, force_data: bool = False) -> dict[str, Any]:
+    """What was drawn up to a checkpoint, as `SavedCheckpoints.data`; UserError where the run ends before it, or draws from other data."""
+    if step > run.recipe.train.steps:
+        raise UserError(f"train.steps = {run.recipe.train.steps} is behind the checkpoint at step {step}; accepted is at least that")
+    saved = checkpoints.data(step)
+    check_state(saved, run.data_state(saved["samples"]), force=force_data)
+    return saved
 
 
 def taught(run: Run, state: TrainState) -> TrainState:

@@ -15,7 +15,12 @@ ROOT = Path(__file__).resolve().parents[1]
 BLOCKS = [(tag, code) for tag, code in re.findall(r"```\w+ (\S+)\n(.*?)```", (ROOT / "README.md").read_text(), re.S)]
 DATA = ROOT / "../shared/data"
 
-# What makes a command of the README small enough for a test; everything else is as written.
+SENTENCEPIECE = [
+    "--config.data.tokenizer.kind=sentencepiece",
+    "--config.data.tokenizer.path=tokenizer.model",
+    "--config.model.text.eos_id=1",
+]
+# What makes a command of the README small enough for a test, and gives it data; everything else is as written.
 SMALL = {
     "clip_vit_b32": [
         "--config.data.tokenizer.path=merges.txt.gz",
@@ -25,6 +30,9 @@ SMALL = {
         "--config.data.image_size=64",
         *(f"--config.model.{tower}.{size}" for tower in ("image", "text") for size in ("depth=1", "width=64", "heads=1")),
     ],
+    "siglip_vit_b16": ["--config.data.train=shards/*.tar", "--config.data.tokenizer.path=tokenizer.model"],
+    "clip_vit_b16": ["--config.data.train=shards/*.tar", *SENTENCEPIECE],
+    "mine.py:shards/*.tar": SENTENCEPIECE,
     "clip_emoji": ["--config.train.steps=1", "--config.train.batch_size=8", "--config.model.image.depth=1", "--config.model.text.depth=1"],
 }
 
@@ -85,17 +93,26 @@ def run_folder():
     return {name.partition("/")[0] for name in re.findall(r"`([^`]+)`", listed[1])}
 
 
+@pytest.fixture
+def here(shapes_folder, tmp_path):
+    """A folder with shards and a tokenizer."""
+    (tmp_path / "shards").mkdir()
+    shutil.copy(shapes_folder / "shapes-train-00000.tar", tmp_path / "shards")
+    shutil.copy(shapes_folder / "tokenizer.model", tmp_path)
+    return tmp_path
+
+
 @pytest.mark.parametrize("code", blocks("dry-run"))
-def test_hardware_commands_resolve(code, tmp_path, environment):
-    command = code[code.index("diptych train") :].strip().rstrip('"')
-    done = diptych(f"{command} --dry-run", tmp_path, environment(1))
+def test_hardware_commands_resolve(code, here, environment):
+    command = code[code.index("diptych train") :].strip().rstrip('"').replace("/mnt/shared/run", "run")
+    done = diptych(f"{command} --dry-run", here, environment(64))
     assert done.returncode == 0, done.stderr
     assert '"fsdp": ' in done.stdout
 
 
-def test_the_recipe_is_one(tmp_path, environment):
-    (tmp_path / "mine.py").write_text(blocks("recipe")[0])
-    done = diptych("diptych train --config mine.py:shards/*.tar --dry-run", tmp_path, environment(1))
+def test_the_recipe_is_one(here, environment):
+    (here / "mine.py").write_text(blocks("recipe")[0])
+    done = diptych("diptych train --config mine.py:shards/*.tar --dry-run", here, environment(1))
     assert done.returncode == 0 and '"shards/*.tar"' in done.stdout, done.stderr
 
 

@@ -9,6 +9,7 @@ import pytest
 from diptych.errors import UserError
 from diptych.launch.cli import main
 from diptych.pretrain.recipe import load_recipe
+from diptych.pretrain.run_lock import locked
 from diptych.pretrain.same_run import check_identity
 
 HOLDER = """
@@ -61,7 +62,62 @@ def test_a_refused_order_leaves_no_run_behind(tiny_config, tmp_path, capsys):
     parts = ["--config.data.train=()", *(f"--config.data.mixture.{name}.source=shapes:64x32" for name in "ab")]
     assert train(tiny_config, tmp_path, *parts, "--config.data.mixture.a.weight=1e-9") == 2
     assert "data.mixture.a.weight = 1e-09 is less than" in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    assert not list(tmp_path.iterdir())
+
+
+# What is wrong with the devices, the names of parameters, or a place, none of which the settings alone tell.
+BEFORE_A_COMPILE = {
+    "train.accumulate=3": "train.batch_size = 32 is not divisible by mesh.replica x mesh.fsdp x train.accumulate = 3",
+    "mesh.fsdp=64": "mesh.fsdp = 64 x mesh.tensor = 1 asks for 64 devices, but there are 8",
+    "mesh.tensor=3": "is not divisible by mesh.tensor = 3",
+    "optimizer.freeze=model.vision.*": "optimizer.freeze has 'model.vision.*', which matches no parameter",
+    "optimizer.lr_multipliers=[('model.vision.*', 0.1)]": "optimizer.lr_multipliers has 'model.vision.*', which matches no parameter",
+    "optimizer.decay_multipliers=[('model.vision.*', 0.1)]": "optimizer.decay_multipliers has 'model.vision.*', which matches no",
+    "optimizer.no_decay=('projektion',)": "optimizer.no_decay has 'projektion', which matches no parameter",
+    "optimizer.freeze=model.text.*": "optimizer.freeze freezes model.text, of which train.init.path gives nothing",
+    "train.init.path=nowhere": "train.init.path = nowhere",
+    "data.train=nowhere-*.tar": "data.train",
+    "data.tokenizer.path=nowhere": "data.tokenizer.path",
+    "eval.tasks.heldout.data=nowhere-*.tar": "eval.tasks.heldout.data",
+}
+TEACHER = ["--config.objective.terms.distillation_logits=1", "--config.objective.distillation.teacher=nowhere"]
+EMBEDDINGS = ["--config.data.embeddings=nowhere", "--config.train.init.path=models", "--config.data.augment.crop_scale=1,1"]
+FOLDERS = {"objective.distillation.teacher = nowhere": TEACHER, "train.init.path = models": EMBEDDINGS}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [*(([f"--config.{setting}"], said) for setting, said in BEFORE_A_COMPILE.items()), *((more, said) for said, more in FOLDERS.items())],
+    ids=[*BEFORE_A_COMPILE, *FOLDERS],
+)
+def test_what_a_run_refuses_a_dry_run_refuses_and_nothing_is_left(tiny_config, tmp_path, capsys, monkeypatch, settings, said):
+    monkeypatch.chdir(tmp_path)
+    sentences = []
+    for more in (["--workdir", "runs/new"], ["--dry-run"], ["--dry-run", "--workdir", "runs/new"]):
+        assert main(["train", "--config", tiny_config, "--config.mesh.fsdp=1", *settings, *more]) == 2
+        sentences.append(capsys.readouterr().err)
+    assert said in sentences[0] and sentences == sentences[:1] * 3
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_of_a_run_that_is_past_its_end(tiny_config, run, capsys):
+    before = sorted(path.relative_to(run) for path in run.rglob("*"))
+    assert train(tiny_config, run, "--config.train.steps=3", "--dry-run") == 2
+    assert "train.steps = 3 is behind the checkpoint at step 4" in capsys.readouterr().err
+    assert train(tiny_config, run, "--dry-run") == 0
+    assert before == sorted(path.relative_to(run) for path in run.rglob("*"))
+
+
+def test_a_refused_body_leaves_what_was_there_and_no_more(tmp_path):
+    with pytest.raises(UserError, match="refused"), locked(tmp_path / "run"):
+        assert (tmp_path / "run/.lock").exists()
+        raise UserError("refused")
+    assert not list(tmp_path.iterdir())
+    with locked(tmp_path / "run"), pytest.raises(UserError, match="in use by process"), locked(tmp_path / "run"):
+        pass
+    with pytest.raises(UserError, match="refused"), locked(tmp_path / "run"):
+        raise UserError("refused")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"], "it was there before"
 
 
 REFUSED = {

@@ -6,7 +6,7 @@ import pytest
 
 from diptych.errors import Stopped, UserError
 from diptych.launch import train as train_verb
-from diptych.launch.arguments import prepare_workdir
+from diptych.launch.arguments import check_workdir
 from diptych.launch.cli import VERBS, main
 
 
@@ -97,8 +97,9 @@ def test_a_workdir_that_cannot_be_written(tmp_path, capsys, trainer):
     assert not trainer.recipes
 
 
-def test_a_workdir_is_made_and_left_empty(tmp_path):
-    assert list(prepare_workdir(tmp_path / "a" / "b").iterdir()) == []
+def test_a_workdir_is_tried_and_not_made(tmp_path):
+    assert check_workdir(tmp_path / "a" / "b") == tmp_path / "a" / "b" and check_workdir(tmp_path) == tmp_path
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_refused_recipe_leaves_no_folder(tmp_path, capsys):
@@ -156,10 +157,19 @@ def test_a_bug_keeps_its_traceback(tmp_path, trainer):
         main(["train", "--config", "clip_emoji", "--workdir", str(tmp_path)])
 
 
-def test_dry_run_prints_the_resolved_recipe(capsys):
-    assert main(["train", "--config", "clip_emoji", "--config.seed=3", "--dry-run", "--json"]) == 0
+def test_dry_run_prints_the_resolved_recipe(capsys, tiny_config, tmp_path):
+    argv = ["train", "--config", tiny_config, "--config.seed=5", "--dry-run", "--json", "--workdir", str(tmp_path / "run")]
+    assert main(argv) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert result["recipe"]["seed"] == 3 and result["recipe"]["model"]["image"]["pool"] == "cls" and len(result["hash"]) == 64
+    assert result["recipe"]["seed"] == 5 and result["recipe"]["model"]["image"]["pool"] == "cls" and len(result["hash"]) == 64
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_prints_what_it_then_refuses(capsys):
+    assert main(["train", "--config", "clip_emoji:nowhere", "--config.mesh.fsdp=1", "--config.mesh.tensor=4", "--dry-run", "--json"]) == 2
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["mesh"]["tensor"] == 4
+    assert "is not divisible by mesh.tensor = 4" in captured.err
 
 
 @pytest.mark.parametrize("text", ["3", "3:", ":3", "a:b", "3:3", "-1:3"])
