@@ -76,4 +76,4 @@ def rank(found: RecipePlan) -> tuple[bool, float, float]:
     line: Roofline | None = found.plan.roofline
     if line is None or not found.plan.fits:
         return True, found.plan.weight.needed, 0.0
-    return False, line.seconds, sum(dataclasses.astuple(line))
+    return False, line.seconds, sum(line.limits.values())

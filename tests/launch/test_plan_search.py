@@ -10,10 +10,10 @@ from diptych.launch import plan_tried
 from diptych.launch.plan_frontier import frontier_rows
 from diptych.launch.plan_result import GIB, RecipePlan
 from diptych.launch.plan_search import next_rows, search
-from diptych.launch.plan_tried import best
+from diptych.launch.plan_tried import best, rank
 from diptych.pretrain.recipe import load_recipe
 from diptych.sharding.flops import Product
-from diptych.sharding.hardware import V5E
+from diptych.sharding.hardware import H100, V5E
 from diptych.sharding.memory import Memory
 from diptych.sharding.plan import Plan, Weight
 from diptych.sharding.topology import Topology
@@ -33,7 +33,7 @@ def made_up(recipe, topology, *, cache, state_gib=4.0):
     row = Traffic(
         kind="all-gather", axes=("fsdp",), scope="", group=mesh.fsdp, count=1, bytes=sent, link_bytes=sent, network_bytes=0.0, dimensions=1
     )
-    fits = needed <= V5E.hbm_bytes
+    fits = needed <= topology.hardware.hbm_bytes
     memory = Memory(peak=needed, arguments=0, temporaries=needed, outputs=0, code=0) if fits else None
     plan = Plan(
         topology=topology,
@@ -130,6 +130,23 @@ def test_the_fastest_policy_that_fits_and_the_mesh_that_sends_least(planner):
     assert (chosen.train.remat, chosen.mesh.fsdp, chosen.mesh.replica) == ("dots", 1, 8)
     tried = [(plan.recipe.train.remat, plan.recipe.mesh.fsdp, plan.recipe.mesh.tensor) for plan in found.found]
     assert tried == [("none", 2, 1), ("dots", 2, 1), ("full", 2, 1), ("dots", 4, 1), ("dots", 1, 1), ("dots", 1, 2)]
+
+
+def test_on_gpus_memory_traffic_is_no_part_of_a_steps_rank(monkeypatch):
+    monkeypatch.setattr(plan_tried, "plan_recipe", made_up)
+    recipe = load_recipe("quickstart", ["eval.batch_size=8", "mesh.fsdp=2", "mesh.replica=-1", "train.batch_size=256", "train.remat=full"])
+    found = search("speed", recipe, dataclasses.replace(TOPOLOGY, hardware=H100), compiles=8, report=lambda _: None)
+    chosen = best(found, goal="speed")
+    assert (chosen.recipe.train.remat, chosen.recipe.mesh.fsdp) == ("none", 1)
+    line = chosen.plan.roofline
+    assert line.hbm is None and rank(chosen) == (False, line.compute, line.compute + line.link)
+
+
+def test_equal_steps_are_told_apart_by_the_sum_of_their_parts_each_once():
+    recipe = load_recipe("quickstart", ["eval.batch_size=8", "mesh.fsdp=2", "mesh.replica=4", "train.batch_size=64"])
+    plan = made_up(recipe, TOPOLOGY, cache=None)
+    line = plan.plan.roofline
+    assert rank(plan) == (False, line.seconds, pytest.approx(line.compute + line.hbm + line.link))
 
 
 def test_where_nothing_fits_a_wider_mesh_is_tried(planner):
