@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 
 from ..errors import UserError
 from ..pretrain.check_devices import on_devices
 from ..pretrain.learner import make_learner
 from ..pretrain.lowering import trace_step, trace_towers
-from ..pretrain.model_flops import model_flops
+from ..pretrain.model_flops import flops_by_shape
 from ..pretrain.spec import Recipe
+from ..pretrain.step_shape import shapes_of_run
 from ..sharding.mesh import mesh_over
 from ..sharding.plan import plan_step
 from ..sharding.plan_cache import PlanCache
@@ -22,20 +21,17 @@ from .plan_result import GIB, RecipePlan
 def plan_recipe(recipe: Recipe, topology: Topology, *, cache: PlanCache | None = None) -> RecipePlan:
     """The plan of a recipe's step; the mesh and the remat policy that it leaves open are those of the hardware's preset, as in training.
 
+    Where schedules change the shapes of batches, it is of the run's largest step, by FLOPs: what that needs is what the run needs.
     UserError where the mesh or the batch does not fit the topology.
     """
     here = placed(recipe, topology)
     mesh = mesh_over(here.mesh, topology.devices)
-    full = model_flops(unscheduled(here), mesh)
+    flops, shares = flops_by_shape(here, mesh), shapes_of_run(here)
+    largest = max(flops, key=lambda shape: flops[shape])
     params = sum(array.size for array in jax.tree.leaves(make_learner(here, mesh).shapes))
-    plan = plan_step(trace_step(here, mesh), mesh, topology, cache=cache)
-    shorter = here.data.size_schedule or here.data.text_schedule
-    return RecipePlan(recipe=here, plan=plan, params=params, model_flops=full, mean_step=model_flops(here, mesh) / full if shorter else 1.0)
-
-
-def unscheduled(recipe: Recipe) -> Recipe:
-    """The recipe whose images and captions always have their full size, which is what a plan compiles."""
-    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, size_schedule=None, text_schedule=None))
+    plan = plan_step(trace_step(here, mesh, shape=largest), mesh, topology, cache=cache)
+    mean = sum(share * flops[shape] for shape, share in shares.items())
+    return RecipePlan(recipe=here, plan=plan, params=params, model_flops=flops[largest], shape=largest, mean_step=mean / flops[largest])
 
 
 def placed(recipe: Recipe, topology: Topology) -> Recipe:
@@ -55,7 +51,7 @@ def split_temporaries(found: RecipePlan, *, cache: PlanCache | None = None) -> d
     if found.plan.weight.memory is None:
         return {}
     mesh = found.device_mesh
-    towers = plan_step(trace_towers(found.recipe, mesh), mesh, found.plan.topology, cache=cache)
+    towers = plan_step(trace_towers(found.recipe, mesh, shape=found.shape), mesh, found.plan.topology, cache=cache)
     if towers.weight.memory is None:
         return {}
     alone, together = towers.weight.memory.temporaries, found.plan.weight.memory.temporaries

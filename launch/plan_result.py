@@ -11,6 +11,8 @@ import jax
 
 from ..pretrain.objectives.forms import PairForm, choose_form
 from ..pretrain.spec import Recipe
+from ..pretrain.step import WHOLE, batch_shapes
+from ..pretrain.step_shape import StepShape
 from ..sharding.measurements import MEASUREMENTS, Measurement, measured_mfu
 from ..sharding.mesh import mesh_over
 from ..sharding.plan import Plan
@@ -26,7 +28,7 @@ class RecipePlan:
     """A recipe and the plan of its step.
 
     params: of the whole model. model_flops: a step's, of all devices. steps: that its training takes; absent: as the recipe says.
-    mean_step: FLOPs of the mean over the run's steps, where schedules shorten some, against those of this one, which has all.
+    shape: of the planned step's batch, where schedules change it. mean_step: FLOPs of the mean over the run's steps against this one's.
     """
 
     recipe: Recipe
@@ -34,6 +36,7 @@ class RecipePlan:
     params: int
     model_flops: int
     steps: float | None = None
+    shape: StepShape = WHOLE
     mean_step: float = 1.0
 
     @property
@@ -65,6 +68,11 @@ class RecipePlan:
         objective = self.recipe.objective
         rows = self.recipe.train.batch_size // devices
         return choose_form(rows=rows, devices=devices, width=self.recipe.model.embed_dim, form=objective.form, chunk=objective.chunk)
+
+    def batch_shapes(self) -> dict[str, list[int]]:
+        """The global arrays of the planned step's batch."""
+        given = batch_shapes(self.recipe, self.device_mesh, shape=self.shape)
+        return {name: list(array.shape) for name, array in given.items()}
 
     def argument_gib(self) -> dict[str, float]:
         """`params image`, `opt text`, `batch` ... -> GiB of a device."""
@@ -102,6 +110,7 @@ def values_of(found: RecipePlan) -> dict[str, Any]:
         "devices": len(plan.topology.devices),
         "mesh": dict(plan.mesh),
         "batch_size": recipe.train.batch_size,
+        "batch_shapes": found.batch_shapes(),
         "remat": recipe.train.remat,
         "params_m": found.params / 1e6,
         "fits": plan.fits,

@@ -17,18 +17,22 @@ from .optimizer import make_optimizer
 from .randomness import step_randomness
 from .spec import Recipe
 from .state import state_layouts, state_shapes
-from .step import batch_shapes, jit_step
+from .step import WHOLE, batch_shapes, jit_step
+from .step_shape import StepShape
 
 P = jax.P
 
 
-def trace_step(recipe: Recipe, mesh: AnyMesh) -> jax.stages.Traced:
-    """The donated, jitted step of a recipe on `mesh`, which may be abstract; its arguments are (state, batch). Needs no file."""
+def trace_step(recipe: Recipe, mesh: AnyMesh, *, shape: StepShape = WHOLE) -> jax.stages.Traced:
+    """The donated, jitted step of a recipe on `mesh`, which may be abstract; its arguments are (state, batch). Needs no file.
+
+    shape: as in `batch_shapes`.
+    """
     learner = make_learner(recipe, mesh)
     optimizer = make_optimizer(recipe.optimizer, steps=recipe.train.steps)
     with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
         state = targets(state_shapes(learner, optimizer), state_layouts(learner, optimizer), mesh)
-        return jit_step(learner, optimizer).trace(state, batch_shapes(recipe, mesh))
+        return jit_step(learner, optimizer).trace(state, batch_shapes(recipe, mesh, shape=shape))
 
 
 def lower_step(recipe: Recipe, mesh: AnyMesh, *, platform: str) -> jax.stages.Lowered:
@@ -38,10 +42,10 @@ def lower_step(recipe: Recipe, mesh: AnyMesh, *, platform: str) -> jax.stages.Lo
         return traced.lower(lowering_platforms=(platform,))
 
 
-def trace_towers(recipe: Recipe, mesh: AnyMesh) -> jax.stages.Traced:
+def trace_towers(recipe: Recipe, mesh: AnyMesh, *, shape: StepShape = WHOLE) -> jax.stages.Traced:
     """The gradient of what the objective needs, without the objective and the optimizer: what the towers alone take of a device.
 
-    Its arguments are (parameters, batch).
+    Its arguments are (parameters, batch). shape: as in `batch_shapes`.
     """
     learner = make_learner(recipe, mesh)
 
@@ -57,4 +61,4 @@ def trace_towers(recipe: Recipe, mesh: AnyMesh) -> jax.stages.Traced:
 
     with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
         params = targets(learner.shapes, learner.layouts, mesh)
-        return jax.jit(jax.grad(total), compiler_options=compiler_options(mesh)).trace(params, batch_shapes(recipe, mesh))
+        return jax.jit(jax.grad(total), compiler_options=compiler_options(mesh)).trace(params, batch_shapes(recipe, mesh, shape=shape))

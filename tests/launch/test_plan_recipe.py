@@ -8,9 +8,10 @@ import pytest
 
 from diptych.data.spec import SizeScheduleSpec
 from diptych.launch import plan_recipe as engine
-from diptych.launch.plan_result import RecipePlan, loss_of, time_of
-from diptych.pretrain.model_flops import flops_by_shape, model_flops
-from diptych.pretrain.step_shape import StepShape
+from diptych.launch.plan_result import RecipePlan, loss_of, time_of, values_of
+from diptych.pretrain.lowering import trace_step
+from diptych.pretrain.model_flops import flops_by_shape
+from diptych.pretrain.step_shape import StepShape, shapes_of_run
 from diptych.sharding.hardware import V5E
 from diptych.sharding.measurements import Measurement
 from diptych.sharding.memory import Memory
@@ -27,19 +28,49 @@ def uncompiled(traced, mesh, topology, **_):
     return Plan(topology=topology, mesh=dict(mesh.shape), weight=weight, arguments={}, products=Counter())
 
 
-def test_a_plan_is_of_a_full_step_and_its_days_of_the_mean_one(tiny_recipe, monkeypatch):
-    """Until step 15 of 20 images are smaller: what is compiled has all of their patches."""
+@pytest.fixture
+def traced(monkeypatch):
+    """Plans whose steps are not traced; the shapes that they would have."""
+    shapes = []
+    monkeypatch.setattr(engine, "trace_step", lambda recipe, mesh, shape: shapes.append(shape))
     monkeypatch.setattr(engine, "plan_step", uncompiled)
+    return shapes
+
+
+def scheduled(recipe, **schedule):
+    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, size_schedule=SizeScheduleSpec(patch_size=8, **schedule)))
+
+
+def test_a_plan_is_of_a_full_step_and_its_days_of_the_mean_one(tiny_recipe, traced):
+    """Until step 15 of 20 images are smaller: what is compiled has all of their patches."""
     recipe = tiny_recipe(steps=20, remat="full")
-    schedule = SizeScheduleSpec(sizes=(16,), patch_size=8, until=15)
-    shorter = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, size_schedule=schedule))
-    plain, scheduled = (engine.plan_recipe(each, HERE) for each in (recipe, shorter))
-    mesh = abstract_mesh(replica=1, fsdp=8, tensor=1)
-    assert scheduled.model_flops == plain.model_flops == flops_by_shape(shorter, mesh)[StepShape()]
-    share = model_flops(shorter, mesh) / scheduled.model_flops
-    assert share < 0.8 and scheduled.mean_step == pytest.approx(share) and plain.mean_step == 1
-    assert scheduled.speed(1.0)["days"] == pytest.approx(share * plain.speed(1.0)["days"])
-    assert scheduled.speed(1.0)["samples_per_second"] == plain.speed(1.0)["samples_per_second"]
+    plain, shorter = (engine.plan_recipe(each, HERE) for each in (recipe, scheduled(recipe, sizes=(16,), until=15)))
+    assert traced == [StepShape(), StepShape()] and shorter.model_flops == plain.model_flops
+    small = flops_by_shape(scheduled(recipe, sizes=(16,)), abstract_mesh(replica=1, fsdp=8, tensor=1))[StepShape(16)]
+    share = 0.75 * small / plain.model_flops + 0.25
+    assert share < 0.8 and shorter.mean_step == pytest.approx(share) and plain.mean_step == 1
+    assert shorter.speed(1.0)["days"] == pytest.approx(share * plain.speed(1.0)["days"])
+    assert shorter.speed(1.0)["samples_per_second"] == plain.speed(1.0)["samples_per_second"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "name", "rows"), [({"sizes": (16, 48)}, "image", (48, 48, 3)), ({"seq_lens": (9, 20)}, "patches", (20, 192))]
+)
+def test_a_plan_is_of_the_largest_step_that_the_run_has(tiny_recipe, traced, monkeypatch, schedule, name, rows):
+    """No step has `data.image_size` here: a plan of that size would say too little memory."""
+    monkeypatch.setattr(engine, "flops_by_shape", lambda recipe, mesh: {shape: shape.size**2 for shape in shapes_of_run(recipe)})
+    recipe = scheduled(tiny_recipe(remat="full"), **schedule)
+    plan = engine.plan_recipe(recipe, HERE)
+    [(few, many)] = schedule.values()
+    assert traced == [plan.shape] == [StepShape(many)] and plan.model_flops == many**2
+    assert plan.mean_step == pytest.approx((few**2 + many**2) / 2 / many**2)
+    assert values_of(plan)["batch_shapes"][name] == [recipe.train.batch_size, *rows]
+
+
+def test_a_step_is_traced_with_the_shape_that_it_is_given(tiny_recipe):
+    recipe = scheduled(tiny_recipe(remat="full"), seq_lens=(9, 20))
+    _, batch = trace_step(recipe, abstract_mesh(replica=1, fsdp=8, tensor=1), shape=StepShape(20)).args_info[0]
+    assert batch["patches"].shape == (recipe.train.batch_size, 20, 192)
 
 
 def test_what_the_loss_sends_and_what_has_no_name_are_told_apart(tiny_recipe):
