@@ -28,6 +28,7 @@ from .check_places import check_places
 from .checkpoint import Checkpoints, SavedCheckpoints
 from .evaluate import Evaluation, make_evaluation
 from .feed import counted_slots, local_slots
+from .frozen_run import check_same_frozen
 from .init_weights import find_weights, init_weights
 from .job import Job
 from .learner import Learner, make_learner
@@ -132,6 +133,7 @@ def prepare(recipe: Recipe, workdir: Path, *, job: Job, force_data: bool = False
     check_teacher(recipe, tokenizer, shapes=learner.shapes)
     if not saved_steps(workdir):
         find_weights(recipe, learner, tokenizer)
+    job.agree(lambda: check_same_frozen(workdir, recipe, learner))
     sources = open_alike(recipe.data, job=job)
     check_order(workdir, recipe, samples=sum(map(len, sources.values())), force_data=force_data)
     order = make_order(recipe.data, sources=sources, segments=mixture_segments(recipe.data, {}), seed=recipe.seed)

@@ -12,6 +12,7 @@ from .bad_total import BadTotal
 from .checkpoint import Checkpoints
 from .failures import Failures
 from .feed import Feed
+from .frozen_run import keep_frozen
 from .interrupts import Interrupts
 from .job import Job
 from .loop import run_loop
@@ -50,6 +51,7 @@ def train(
         if jax.process_index() == 0:
             keep_tokenizer(workdir, run.tokenizer)
             keep_teacher(workdir, recipe)
+            keep_frozen(workdir, recipe, run.learner)
             write_recipe(workdir, recipe)
             run.evaluation.forget_after(first)
             if first < recipe.train.steps:

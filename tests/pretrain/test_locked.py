@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -21,13 +22,15 @@ from diptych.pretrain.checkpoint import restore_params
 from diptych.pretrain.embed_data import embed_training_data
 from diptych.pretrain.export.config import Origin
 from diptych.pretrain.export.export import write
-from diptych.pretrain.init_weights import check_init, open_weights
+from diptych.pretrain.frozen_run import keep_frozen
+from diptych.pretrain.init_weights import check_init, open_weights, tower_fingerprint
 from diptych.pretrain.job import Job
 from diptych.pretrain.learner import make_learner
 from diptych.pretrain.locked import check_cache
 from diptych.pretrain.lowering import trace_step
 from diptych.pretrain.model_flops import model_flops
 from diptych.pretrain.run import prepare
+from diptych.pretrain.run_folder import write_recipe
 from diptych.pretrain.spec import CheckpointSpec, EvalSpec, InitSpec
 from diptych.pretrain.train import train
 from diptych.sharding.flops import count_products
@@ -104,6 +107,60 @@ def test_training_on_the_cache_is_training_on_the_images(locked, cache, tmp_path
     weights = open_weights(locked)
     for name, value in named_leaves(restore_params(tmp_path, make_learner(cached, make_mesh(MeshSpec(fsdp=1))), step=2)[1]).items():
         assert np.array_equal(value, weights.read(name)) == name.startswith("model.image."), name
+    assert json.loads((tmp_path / "frozen.json").read_text()) == {"image": tower_fingerprint(weights, "image")}
+
+
+def begun(recipe, workdir):
+    """The folder of a run that has saved a checkpoint, of which nothing is in it but that it is there."""
+    workdir.mkdir()
+    keep_frozen(workdir, recipe, make_learner(recipe, WHOLE))
+    write_recipe(workdir, recipe)
+    (workdir / "checkpoints" / "1").mkdir(parents=True)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def other(locked, cache, tmp_path_factory):
+    """Another tower, exported, and a cache that says it is of that."""
+    there = tmp_path_factory.mktemp("other")
+    model, embeddings = export(locked, there / "model", seed=1), shutil.copytree(cache, there / "cache")
+    theirs = tower_fingerprint(open_weights(changed(locked, "train.init.path", str(model))), "image")
+    for path in embeddings.rglob("*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"weights": theirs}))
+    return {"train.init.path": str(model), "data.embeddings": str(embeddings)}
+
+
+TOWER = r"train\.init\.path = .* holds another image tower \(fingerprint \w{12}\) than the frozen one of the run in .*run, "
+CACHE = r"data\.embeddings = .*cache was made by an image tower with fingerprint"
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [(("train.init.path", "data.embeddings"), TOWER), (("train.init.path",), TOWER), (("data.embeddings",), CACHE)],
+    ids=["both", "tower", "cache"],
+)
+def test_a_run_goes_on_with_its_own_frozen_tower_alone(locked, cache, other, tmp_path, settings, sentence):
+    recipe = changed(locked, "data.embeddings", str(cache))
+    workdir = begun(recipe, tmp_path / "run")
+    prepare(recipe, workdir, job=Job())
+    for path in settings:
+        recipe = changed(recipe, path, other[path])
+    with pytest.raises(UserError, match=sentence + r".*; accepted is"):
+        prepare(recipe, workdir, job=Job())
+
+
+def test_a_tower_that_no_cache_reads_may_be_gone_but_not_another(locked, other, tmp_path):
+    workdir = begun(locked, tmp_path / "run")
+    for path in (None, str(tmp_path / "gone"), str(shutil.copytree(locked.train.init.path, tmp_path / "moved"))):
+        prepare(changed(locked, "train.init.path", path), workdir, job=Job())
+    with pytest.raises(UserError, match=TOWER + r"\w{12}; accepted is train\.init\.path = none, "):
+        prepare(changed(locked, "train.init.path", other["train.init.path"]), workdir, job=Job())
+
+
+def test_a_tower_of_which_a_part_was_fresh_gets_no_cache_later(locked, cache, tmp_path):
+    workdir = begun(changed(locked, "train.init.parameters", (r"model\.image\.blocks\..*",)), tmp_path / "run")
+    with pytest.raises(UserError, match=TOWER + "which was in part fresh; accepted is the model"):
+        prepare(changed(locked, "data.embeddings", str(cache)), workdir, job=Job())
 
 
 def test_a_locked_tower_costs_its_forward_pass_alone_and_a_cached_one_nothing(locked, cache):
