@@ -72,8 +72,6 @@ BEFORE_A_COMPILE = {
     "mesh.tensor=3": "is not divisible by mesh.tensor = 3",
     "optimizer.freeze=model.vision.*": "optimizer.freeze has 'model.vision.*', which matches no parameter",
     "optimizer.lr_multipliers=[('model.vision.*', 0.1)]": "optimizer.lr_multipliers has 'model.vision.*', which matches no parameter",
-    "optimizer.decay_multipliers=[('model.vision.*', 0.1)]": "optimizer.decay_multipliers has 'model.vision.*', which matches no",
-    "optimizer.no_decay=('projektion',)": "optimizer.no_decay has 'projektion', which matches no parameter",
     "optimizer.freeze=model.text.*": "optimizer.freeze freezes model.text, of which train.init.path gives nothing",
     "train.init.path=nowhere": "train.init.path = nowhere",
     "data.train=nowhere-*.tar": "data.train",
@@ -93,10 +91,10 @@ FOLDERS = {"objective.distillation.teacher = nowhere": TEACHER, "train.init.path
 def test_what_a_run_refuses_a_dry_run_refuses_and_nothing_is_left(tiny_config, tmp_path, capsys, monkeypatch, settings, said):
     monkeypatch.chdir(tmp_path)
     sentences = []
-    for more in (["--workdir", "runs/new"], ["--dry-run"], ["--dry-run", "--workdir", "runs/new"]):
+    for more in (["--workdir", "runs/new"], ["--dry-run"]):
         assert main(["train", "--config", tiny_config, "--config.mesh.fsdp=1", *settings, *more]) == 2
         sentences.append(capsys.readouterr().err)
-    assert said in sentences[0] and sentences == sentences[:1] * 3
+    assert said in sentences[0] and sentences[0] == sentences[1]
     assert not list(tmp_path.iterdir())
 
 
