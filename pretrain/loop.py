@@ -15,7 +15,7 @@ from .ema import to_evaluate
 from .feed import Feed
 from .interrupts import Interrupts
 from .meter import Meter
-from .planned import compare_with_plan
+from .planned import PlanCheck
 from .progress import Reporter, reporter
 from .skip import check_skips
 from .state import TrainState
@@ -45,7 +45,7 @@ def run_loop(
     """
     recipe, first, total = run.recipe, int(state.step), run.recipe.train.steps
     train_step = jit_step(run.learner, run.optimizer)
-    meter = Meter(run, feed, first=first)
+    meter, check_plan = Meter(run, feed, first=first), PlanCheck(run)
     values: dict[str, float] = {}
     metrics: Mapping[str, jax.Array] = {}
 
@@ -62,8 +62,7 @@ def run_loop(
             before = metrics
             with jax.profiler.StepTraceAnnotation("train", step_num=step):
                 batch = next(feed)
-                if step == first + 1:
-                    compare_with_plan(train_step, state, batch, run=run)
+                check_plan(train_step, state, batch)
                 state, metrics = train_step(state, batch)
                 del batch  # the next one may take its place
             tracer.after(step, metrics)
