@@ -32,12 +32,13 @@ class EmbeddingCache:
     weights: fingerprint of the tower that made them. dim: E. dtypes: of its arithmetic, which parts may have different ones of.
     """
 
-    def __init__(self, folder: Path, *, sources: Mapping[str, Source], preprocessing: str):
+    def __init__(self, folder: Path, *, sources: Mapping[str, Source], preprocessing: str, weights: str | None = None):
         """sources: numbered in order of their names, as orders do. preprocessing: `image_fingerprint` of the run.
 
-        Raises UserError where a sample of theirs is missing, or was embedded by another tower or out of another image.
+        weights: the tower whose parts are taken where others lie beside them; absent: any.
+        Raises UserError where a sample of theirs is missing, or was embedded by several towers or out of another image.
         """
-        self._sources = [_parts_of(folder, name, sources[name]) for name in sorted(sources)]
+        self._sources = [_parts_of(folder, name, sources[name], weights=weights) for name in sorted(sources)]
         headers = [part.header for parts in self._sources for part in parts]
         for header in headers:
             _check_alike(folder, header, headers[0], preprocessing)
@@ -65,11 +66,11 @@ class EmbeddingCache:
         return np.array(self._arrays[drawn.source][place][drawn.sample - self._starts[drawn.source][place]])
 
 
-def open_embeddings(spec: DataSpec, sources: Mapping[str, Source]) -> EmbeddingCache | None:
-    """What `data.embeddings` names; None where there is none. UserError as `EmbeddingCache`."""
+def open_embeddings(spec: DataSpec, sources: Mapping[str, Source], *, weights: str | None = None) -> EmbeddingCache | None:
+    """What `data.embeddings` names; None where there is none. weights, UserError: as of `EmbeddingCache`."""
     if spec.embeddings is None:
         return None
-    return EmbeddingCache(Path(spec.embeddings), sources=sources, preprocessing=image_fingerprint(spec))
+    return EmbeddingCache(Path(spec.embeddings), sources=sources, preprocessing=image_fingerprint(spec), weights=weights)
 
 
 def image_fingerprint(spec: DataSpec) -> str:
@@ -78,18 +79,18 @@ def image_fingerprint(spec: DataSpec) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
-def _parts_of(folder: Path, name: str, source: Source) -> list[Part]:
-    """The parts that hold all samples of a source, each once."""
+def _parts_of(folder: Path, name: str, source: Source, *, weights: str | None) -> list[Part]:
+    """The parts that hold all samples of a source, each once, by the tower `weights` where it made any."""
     parts = read_parts(folder, source.fingerprint)
     if not parts:
         raise UserError(
             f"{SETTING} = {folder} holds no embeddings of the samples of {name} (no {source_folder(folder, source.fingerprint).name} "
             f"in it); {ACCEPTED}"
         )
-    splits: dict[str, list[Part]] = {}
+    alike: dict[tuple[str, str], list[Part]] = {}  # parts of another split, and of another tower, may lie beside them
     for part in parts:
-        splits.setdefault(part.path.stem.rpartition("-")[2], []).append(part)
-    best = max(splits.values(), key=_covered)  # parts of another split may lie beside them
+        alike.setdefault((part.path.stem.rpartition("-")[2], part.header.weights), []).append(part)
+    best = max(alike.values(), key=lambda found: (found[0].header.weights == weights, _covered(found)))
     if (covered := _covered(best)) < len(source):
         raise UserError(
             f"{SETTING} = {folder} lacks sample {covered} of the {len(source)} of {name}; accepted is a folder with all parts of it, "
@@ -99,7 +100,7 @@ def _parts_of(folder: Path, name: str, source: Source) -> list[Part]:
 
 
 def _covered(parts: list[Part]) -> int:
-    """How many samples from the first one on are in `parts` of one split."""
+    """How many samples from the first one on are in `parts` of one split and tower."""
     end = 0
     for part in parts:
         end = part.header.stop if part.header.first == end else end

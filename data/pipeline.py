@@ -11,7 +11,7 @@ from .bad import BadLog
 from .by_processes import ByProcesses
 from .by_threads import ByThreads
 from .chunks import Chunks
-from .embedding_cache import open_embeddings
+from .embedding_cache import EmbeddingCache
 from .eval_set import EvalSet
 from .far_shards import far_away, fetch_ahead, open_cache, through_cache
 from .mixture import Segment
@@ -63,12 +63,14 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
         start: int = 0,
         segments: Sequence[Segment] | None = None,
         views: ViewsSpec | None = None,
+        embeddings: EmbeddingCache | None = None,
     ):
         """slots: sorted places in the global batch of `batch_size` samples that this host feeds. start: samples drawn before.
 
         counted: those of the slots whose bad draws `bad` holds, as no other host does; absent: all.
         segments: weights of the sources from positions on, as `mixture_segments` gives them; absent: the recipe's from the first sample on.
         views: by which two views of each image are made beside it; absent: none are.
+        embeddings: `open_embeddings` of the spec and the sources, or those of one tower.
         """
         self.order = make_order(spec, sources=sources, segments=segments or mixture_segments(spec, {}), seed=seed)
         check_batch(self.order, batch_size=batch_size, start=start)
@@ -85,7 +87,7 @@ class TrainStream(Iterator[dict[str, np.ndarray]]):
             tokenizer=tokenizer,
             context_length=context_length,
             views=views,
-            embeddings=open_embeddings(spec, sources),
+            embeddings=embeddings,
         )
         self.rows = Chunks(
             spec,

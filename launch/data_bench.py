@@ -98,6 +98,7 @@ def stages(recipe: Any, *, sources: Any, tokenizer: Any, samples: int) -> dict[s
 
 def loader(recipe: Any, *, sources: Any, tokenizer: Any, samples: int, batch_size: int) -> float:
     """Samples a second of the training stream, from its first batch on."""
+    from ..data.embedding_cache import open_embeddings
     from ..data.pipeline import TrainStream
     from ..pretrain.views import wanted_views
 
@@ -110,6 +111,7 @@ def loader(recipe: Any, *, sources: Any, tokenizer: Any, samples: int, batch_siz
         seed=SEED,
         slots=np.arange(batch_size),
         views=wanted_views(recipe),
+        embeddings=open_embeddings(recipe.data, sources),
     )
     try:
         for _ in range(BATCHES_AHEAD):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from ..data.embedding_cache import SETTING, open_embeddings
+from ..data.embedding_cache import SETTING, EmbeddingCache, open_embeddings
 from ..data.source import Source
 from ..errors import UserError
 from ..sharding.layouts import named_leaves
@@ -31,14 +31,15 @@ def check_locked(recipe: Recipe, learner: Learner) -> None:
         )
 
 
-def check_cache(recipe: Recipe, learner: Learner, sources: Mapping[str, Source]) -> None:
-    """Raises UserError where `data.embeddings` would not give what the image tower does: another tower, other images, a sample missing.
+def find_cache(recipe: Recipe, learner: Learner, sources: Mapping[str, Source]) -> EmbeddingCache | None:
+    """What `data.embeddings` names; None where there is none. UserError where it would not give what the image tower does.
+
+    That is: another tower, other images, a sample missing, a term that needs more.
 
     Other arithmetic than the run's changes rounding alone, and is logged.
     """
-    cache = open_embeddings(recipe.data, sources)
-    if cache is None:
-        return
+    if recipe.data.embeddings is None:
+        return None
     check_locked(recipe, learner)
     for name, weight in recipe.objective.terms.items():
         if weight and set(TERMS[name].needs) - KEPT:
@@ -47,6 +48,8 @@ def check_cache(recipe: Recipe, learner: Learner, sources: Mapping[str, Source])
                 f"{recipe.data.embeddings} holds; accepted is {SETTING} = none, or terms on embeddings alone"
             )
     ours = tower_fingerprint(locked_weights(recipe, learner), TOWER)
+    cache = open_embeddings(recipe.data, sources, weights=ours)
+    assert cache is not None
     if cache.weights != ours:
         raise UserError(
             f"{SETTING} = {recipe.data.embeddings} was made by an image tower with fingerprint {cache.weights[:12]}, and train.init.path = "
@@ -60,6 +63,7 @@ def check_cache(recipe: Recipe, learner: Learner, sources: Mapping[str, Source])
             " and ".join(cache.dtypes),
             recipe.train.dtype,
         )
+    return cache
 
 
 def locked_weights(recipe: Recipe, learner: Learner) -> InitWeights:

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import optax
 
+from ..data.embedding_cache import EmbeddingCache
 from ..data.lengths import TextLengths
 from ..data.libraries import libraries
 from ..data.mixture import Segment
@@ -32,7 +33,7 @@ from .frozen_run import check_same_frozen
 from .init_weights import find_weights, init_weights
 from .job import Job
 from .learner import Learner, make_learner
-from .locked import check_cache
+from .locked import find_cache
 from .open_alike import open_alike
 from .optimizer import make_optimizer
 from .optimizers.groups import check_groups
@@ -62,6 +63,7 @@ class Run:
     optimizer: optax.GradientTransformation
     sources: Mapping[str, Source]
     tokenizer: Tokenizer
+    embeddings: EmbeddingCache | None
     evaluation: Evaluation
 
     def data_state(self, samples: int, segments: Sequence[Segment] | None = None) -> dict[str, Any]:
@@ -90,6 +92,7 @@ class Run:
             start=start,
             segments=segments,
             views=wanted_views(self.recipe),
+            embeddings=self.embeddings,
         )
 
     def text_lengths(self) -> TextLengths | None:
@@ -138,7 +141,7 @@ def prepare(recipe: Recipe, workdir: Path, *, job: Job, force_data: bool = False
     check_order(workdir, recipe, samples=sum(map(len, sources.values())), force_data=force_data)
     order = make_order(recipe.data, sources=sources, segments=mixture_segments(recipe.data, {}), seed=recipe.seed)
     check_batch(order, batch_size=recipe.train.batch_size, start=0)
-    check_cache(recipe, learner, sources)
+    embeddings = find_cache(recipe, learner, sources)
     return Run(
         recipe=recipe,
         workdir=workdir,
@@ -148,6 +151,7 @@ def prepare(recipe: Recipe, workdir: Path, *, job: Job, force_data: bool = False
         optimizer=optimizer,
         sources=sources,
         tokenizer=tokenizer,
+        embeddings=embeddings,
         evaluation=make_evaluation(learner, tokenizer, workdir=workdir, job=job),
     )
 

@@ -83,6 +83,24 @@ def test_parts_of_another_split_are_no_hindrance(tmp_path):
     assert len(cache._sources[0]) == 3
 
 
+@pytest.mark.parametrize("wanted", ["old", "new", "third"])
+def test_of_several_towers_the_one_that_is_asked_for(tmp_path, wanted):
+    write(tmp_path, A, parts=2, weights="old")
+    write(tmp_path, A, parts=3, weights="new")
+    write(tmp_path, A, parts=4, weights="third", skip={3})
+    write(tmp_path, B, parts=1, weights="old")
+    write(tmp_path, B, parts=2, weights="new")
+
+    def towers():
+        return EmbeddingCache(tmp_path, sources={"a": A, "b": B}, preprocessing="p", weights=wanted).weights
+
+    if wanted == "third":
+        with pytest.raises(UserError, match=r"lacks sample 7 of the 10 of a; accepted is"):
+            towers()
+    else:
+        assert towers() == wanted
+
+
 def test_what_does_not_fit_is_refused(tmp_path):
     write(tmp_path, A, parts=1)
     with pytest.raises(UserError, match=r"data\.embeddings = .* holds no embeddings of the samples of second"):

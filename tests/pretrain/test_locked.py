@@ -26,7 +26,7 @@ from diptych.pretrain.frozen_run import keep_frozen
 from diptych.pretrain.init_weights import check_init, open_weights, tower_fingerprint
 from diptych.pretrain.job import Job
 from diptych.pretrain.learner import make_learner
-from diptych.pretrain.locked import check_cache
+from diptych.pretrain.locked import find_cache
 from diptych.pretrain.lowering import trace_step
 from diptych.pretrain.model_flops import model_flops
 from diptych.pretrain.run import prepare
@@ -247,7 +247,7 @@ def test_a_cache_in_other_arithmetic_is_said_and_not_refused(locked, cache, capl
     for dtype in ("float32", "bfloat16"):
         recipe = changed(changed(locked, "data.embeddings", str(cache)), "train.dtype", dtype)
         with caplog.at_level("INFO", "diptych"):
-            check_cache(recipe, make_learner(recipe, WHOLE), {"train": source})
+            find_cache(recipe, make_learner(recipe, WHOLE), {"train": source})
         said = f"data.embeddings = {cache} was computed in float32, and the run in train.dtype = {dtype}:"
         assert (said in caplog.text) == (dtype == "bfloat16")
     with pytest.raises(
