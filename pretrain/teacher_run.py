@@ -30,9 +30,10 @@ def check_same_teacher(workdir: Path, recipe: Recipe) -> None:
     if config is None or not path.is_file() or not saved_steps(workdir):
         return
     before, now = json.loads(path.read_text(encoding="utf-8")), _known(recipe, config)
-    if before != now:
-        origin, weights = before["origin"], before.get("weights", "")
-        was = f"{origin['recipe']} after {origin['steps']} steps (identity {origin['hash'][:12]}, weights {weights[:12]})"
+    if any(now[part] != value for part, value in before.items()):  # earlier versions kept no `weights`
+        origin, weights = before["origin"], before.get("weights")
+        known = f"identity {origin['hash'][:12]}" + (f", weights {weights[:12]}" if weights else "")
+        was = f"{origin['recipe']} after {origin['steps']} steps ({known})"
         raise UserError(
             f"{SETTING} = {recipe.objective.distillation.teacher} is not what the run in {workdir} learnt from, {was}; "
             "accepted is that teacher, or another --workdir"

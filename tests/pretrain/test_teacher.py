@@ -1,6 +1,7 @@
 """A student that learns from an exported model: what of the teacher is checked, what it gives, and where its parameters are."""
 
 import dataclasses
+import json
 import shutil
 
 import jax
@@ -203,6 +204,11 @@ def test_a_student_trains_and_is_restored_and_exported_without_its_teacher(stude
     save_file(saved | {"model.text.embedding": saved["model.text.embedding"] + 1}, retouched / "model.safetensors")
     with pytest.raises(UserError, match=r"retouched is not what the run in .*run learnt from, squares after 2 steps"):
         prepare(distilling(student, teacher=str(retouched)), workdir, job=Job())
+    kept = json.loads((workdir / "teacher.json").read_text())
+    (workdir / "teacher.json").write_text(json.dumps({"origin": kept["origin"]}))  # as earlier runs left it
+    prepare(student, workdir, job=Job())
+    with pytest.raises(UserError, match=r"other is not what the run in .*run learnt from, squares after 2 steps \(identity aaaaaaaaaaaa\);"):
+        prepare(distilling(student, teacher=str(other)), workdir, job=Job())
     hidden = shutil.move(teacher, tmp_path / "gone")
     try:
         export_run(workdir, tmp_path / "model")
