@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import jax
+from flax import nnx
 
 from ..errors import UserError
 from ..pretrain.check_devices import on_devices
-from ..pretrain.learner import make_learner
+from ..pretrain.learner import Learner, make_learner
 from ..pretrain.lowering import trace_step, trace_towers
 from ..pretrain.model_flops import flops_by_shape
+from ..pretrain.objectives.forms import PairForm
 from ..pretrain.spec import Recipe
 from ..pretrain.step_shape import shapes_of_run
 from ..sharding.mesh import mesh_over
@@ -28,10 +32,25 @@ def plan_recipe(recipe: Recipe, topology: Topology, *, cache: PlanCache | None =
     mesh = mesh_over(here.mesh, topology.devices)
     flops, shares = flops_by_shape(here, mesh), shapes_of_run(here)
     largest = max(flops, key=lambda shape: flops[shape])
-    params = sum(array.size for array in jax.tree.leaves(make_learner(here, mesh).shapes))
+    learner = make_learner(here, mesh)
     plan = plan_step(trace_step(here, mesh, shape=largest), mesh, topology, cache=cache)
     mean = sum(share * flops[shape] for shape, share in shares.items())
-    return RecipePlan(recipe=here, plan=plan, params=params, model_flops=flops[largest], shape=largest, mean_step=mean / flops[largest])
+    return RecipePlan(
+        recipe=here,
+        plan=plan,
+        params=sum(array.size for array in jax.tree.leaves(learner.shapes)),
+        model_flops=flops[largest],
+        forms=forms_of(learner),
+        shape=largest,
+        mean_step=mean / flops[largest],
+    )
+
+
+def forms_of(learner: Learner) -> Mapping[str, PairForm]:
+    """How the terms that visit pairs do so in the step."""
+    devices = learner.mesh.shape["replica"] * learner.mesh.shape["fsdp"]
+    objective = nnx.merge(learner.graph, learner.shapes).objective
+    return objective.forms(learner.recipe.train.batch_size // devices, devices=devices)
 
 
 def placed(recipe: Recipe, topology: Topology) -> Recipe:

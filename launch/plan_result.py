@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from ..pretrain.objectives.forms import PairForm, choose_form
+from ..pretrain.objectives.forms import PairForm
 from ..pretrain.spec import Recipe
 from ..pretrain.step import WHOLE, batch_shapes
 from ..pretrain.step_shape import StepShape
@@ -20,7 +20,6 @@ from ..sharding.roofline import compute_seconds
 
 GIB, DAY, HOUR = 2**30, 86_400, 3600
 PARTS = ("model.image", "model.text", "model.decoder", "objective")
-PAIRWISE = ("softmax", "sigmoid", "unicl", "mochi", "m2mix")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,7 +27,8 @@ class RecipePlan:
     """A recipe and the plan of its step.
 
     params: of the whole model. model_flops: a step's, of all devices. steps: that its training takes; absent: as the recipe says.
-    shape: of the planned step's batch, where schedules change it. mean_step: FLOPs of the mean over the run's steps against this one's.
+    forms: of the terms that visit pairs, of whole embeddings. shape: of the planned step's batch, where schedules change it.
+    mean_step: FLOPs of the mean over the run's steps, against this one's.
     """
 
     recipe: Recipe
@@ -36,6 +36,7 @@ class RecipePlan:
     params: int
     model_flops: int
     steps: float | None = None
+    forms: Mapping[str, PairForm] = dataclasses.field(default_factory=dict)
     shape: StepShape = WHOLE
     mean_step: float = 1.0
 
@@ -58,16 +59,6 @@ class RecipePlan:
     def peak_flops(self) -> float:
         """FLOP/s of all devices."""
         return len(self.plan.topology.devices) * self.plan.topology.hardware.peak_bf16_tflops * 1e12
-
-    @property
-    def form(self) -> PairForm | None:
-        """How the pairs of the contrastive terms are visited; None without such a term."""
-        if not any(self.recipe.objective.terms.get(name) for name in PAIRWISE):
-            return None
-        devices = self.plan.mesh["replica"] * self.plan.mesh["fsdp"]
-        objective = self.recipe.objective
-        rows = self.recipe.train.batch_size // devices
-        return choose_form(rows=rows, devices=devices, width=self.recipe.model.embed_dim, form=objective.form, chunk=objective.chunk)
 
     def batch_shapes(self) -> dict[str, list[int]]:
         """The global arrays of the planned step's batch."""
@@ -146,15 +137,15 @@ def time_of(found: RecipePlan, *, table: Sequence[Measurement] = MEASUREMENTS) -
 
 
 def loss_of(found: RecipePlan) -> dict[str, Any]:
-    """What the objective costs: its form, its time on the matrix units and what it sends.
+    """What the objective costs: its form (`loss_form/TERM` where several have one), its time on the matrix units and what it sends.
 
     Some collectives that libtpu makes have no name: what these send may be the objective's too, and is said beside it.
     """
     plan = found.plan
     products = {kind: flops for kind, flops in plan.products.items() if kind.scope.startswith("objective")}
     sent = {row: (row.link_bytes + row.network_bytes) / 2**20 for row in plan.weight.traffic}
-    values: dict[str, Any] = {} if found.form is None else {"loss_form": str(found.form)}
-    return values | {
+    return {
+        **{"loss_form" if len(found.forms) == 1 else f"loss_form/{name}": str(form) for name, form in found.forms.items()},
         "loss_compute_ms": 1e3 * compute_seconds(products, plan.topology.hardware) / len(plan.topology.devices),
         "loss_sent_mib": sum(mib for row, mib in sent.items() if row.scope.startswith("objective")),
         "nameless_sent_mib": sum(mib for row, mib in sent.items() if not row.scope),

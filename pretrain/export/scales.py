@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 # Terms that train the towers by themselves, the likeliest first: beside one of these the scale of another belongs to mixtures or a teacher.
+# `m2mix`, whose pairs are visited as theirs are, stands beside one of them, and its scale is of mixtures.
 TERMS = ("softmax", "unicl", "sigmoid", "mochi")
 PREFIX, SCALE, BIAS = "objective.terms.", ".logit_scale", ".logit_bias"
 

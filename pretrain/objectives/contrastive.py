@@ -32,7 +32,7 @@ class Contrastive(Term):
     def __init__(self, spec: ObjectiveSpec, *, model: ModelSpec, rngs: nnx.Rngs):
         """Raises UserError where the scale would start outside of the bounds that each step clamps it to."""
         self.logit_scale = parameter(constant(math.log(spec.init_scale)), (), bounds=scale_bounds(spec), rngs=rngs)
-        self.spec = spec
+        self.spec, self.width = spec, model.embed_dim
 
     def __call__(
         self, needed: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes, random: Randomness | None
@@ -56,11 +56,14 @@ class Contrastive(Term):
         log_scale = axes.vary(self.logit_scale[...])
         return jnp.exp(jax.lax.stop_gradient(log_scale) if self.spec.scale == "fixed" else log_scale) * images
 
-    def form(self, keys: jax.Array, *, axes: Axes) -> PairForm:
-        """How this device's rows f32[b, E] meet those of all."""
-        rows, width = keys.shape
-        devices, held = axes.count(), self.ring_rows(rows, devices=axes.count())
+    def form(self, rows: int, *, devices: int, width: int | None = None) -> PairForm:
+        """See `Term`. width: m, where the first m entries alone are compared; absent: of whole embeddings."""
+        held, width = self.ring_rows(rows, devices=devices), self.width if width is None else width
         return choose_form(rows=rows, devices=devices, width=width, form=self.spec.form, chunk=self.spec.chunk, ring_rows=held)
+
+    def form_of(self, keys: jax.Array, *, axes: Axes) -> PairForm:
+        """The same of this device's rows, f32[b, m]."""
+        return self.form(len(keys), devices=axes.count(), width=keys.shape[1])
 
     def ring_rows(self, rows: int, *, devices: int) -> int:
         """Keys that a device with `rows` of the batch holds in the ring, beside those that go around."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import jax
+from flax import nnx
 
 from ...sharding.axes import Axes
 from ..randomness import Randomness
+from ..spec import ModelSpec, ObjectiveSpec
 from .contrastive import Contrastive
-from .distillation_similarity import divergence
+from .distillation_similarity import divergence, with_teacher
 from .term import TermOutput, register
 
 
@@ -32,10 +34,15 @@ class LogitDistillation(Contrastive):
 
     needs = ("image_embedding", "text_embedding", "teacher_image_query", "teacher_text_embedding")
 
+    def __init__(self, spec: ObjectiveSpec, *, model: ModelSpec, rngs: nnx.Rngs):
+        super().__init__(spec, model=model, rngs=rngs)
+        self.width = with_teacher(spec, model=model)
+
     def __call__(
         self, needed: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes, random: Randomness | None
     ) -> TermOutput:
         """See the class. teacher_image_query: s' z', f32[b, E']."""
         teacher = needed["teacher_image_query"], needed["teacher_text_embedding"]
         queries = self.scaled(needed["image_embedding"], axes=axes)
-        return TermOutput(loss=divergence(queries, needed["text_embedding"], teacher=teacher, spec=self.spec, axes=axes), metrics={})
+        form = self.form(len(queries), devices=axes.count())
+        return TermOutput(loss=divergence(queries, needed["text_embedding"], teacher=teacher, form=form, axes=axes), metrics={})

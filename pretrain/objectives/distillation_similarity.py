@@ -11,7 +11,7 @@ from ...sharding.axes import Axes
 from ..randomness import Randomness
 from ..spec import ModelSpec, ObjectiveSpec
 from .contrastive import mean_of_batch
-from .forms import choose_form
+from .forms import PairForm, choose_form
 from .forms_divergence import divergences
 from .term import Term, TermOutput, register
 
@@ -41,7 +41,7 @@ class SimilarityDistillation(Term):
     needs = ("image_embedding", "text_embedding", "teacher_image_embedding", "teacher_text_embedding")
 
     def __init__(self, spec: ObjectiveSpec, *, model: ModelSpec, rngs: nnx.Rngs):
-        self.spec = spec
+        self.spec, self.width = spec, with_teacher(spec, model=model)
 
     def __call__(
         self, needed: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes, random: Randomness | None
@@ -49,13 +49,20 @@ class SimilarityDistillation(Term):
         """See the class."""
         scale = 1 / self.spec.distillation.temperature
         queries, teacher = scale * needed["image_embedding"], scale * needed["teacher_image_embedding"]
-        loss = divergence(queries, needed["text_embedding"], teacher=(teacher, needed["teacher_text_embedding"]), spec=self.spec, axes=axes)
-        return TermOutput(loss=loss, metrics={})
+        form, both = self.form(len(queries), devices=axes.count()), (teacher, needed["teacher_text_embedding"])
+        return TermOutput(loss=divergence(queries, needed["text_embedding"], teacher=both, form=form, axes=axes), metrics={})
+
+    def form(self, rows: int, *, devices: int) -> PairForm:
+        """See `Term`."""
+        return choose_form(rows=rows, devices=devices, width=self.width, form=self.spec.form, chunk=self.spec.chunk)
 
 
-def divergence(queries: jax.Array, keys: jax.Array, *, teacher: tuple[jax.Array, jax.Array], spec: ObjectiveSpec, axes: Axes) -> jax.Array:
+def with_teacher(spec: ObjectiveSpec, *, model: ModelSpec) -> int:
+    """E + E': a sample's numbers, the model's and the teacher's, that meet those of all others."""
+    return model.embed_dim + (spec.distillation.teacher_dim or model.embed_dim)
+
+
+def divergence(queries: jax.Array, keys: jax.Array, *, teacher: tuple[jax.Array, jax.Array], form: PairForm, axes: Axes) -> jax.Array:
     """f32[]: the mean of `divergences` over the rows of all devices, f32[b, E] each; the teacher's f32[b, E']."""
-    width = keys.shape[1] + teacher[1].shape[1]
-    form = choose_form(rows=len(keys), devices=axes.count(), width=width, form=spec.form, chunk=spec.chunk)
     queries, keys, teacher = axes.vary((queries, keys, teacher))
     return mean_of_batch(divergences(queries, keys, teacher, form, axes), axes=axes)

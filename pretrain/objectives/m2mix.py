@@ -46,7 +46,7 @@ class M2Mix(Contrastive):
     ) -> TermOutput:
         """See the class."""
         keys = axes.vary(geodesic(images, texts, share=shares(len(images), random=random, alpha=self.spec.m2mix.alpha)))
-        form, labels = self.form(keys, axes=axes), places(len(images), axes=axes)
+        form, labels = self.form_of(keys, axes=axes), places(len(images), axes=axes)
 
         def one_way(queries: jax.Array, positives: jax.Array) -> jax.Array:
             scaled = self.scaled(queries, axes=axes)

@@ -63,7 +63,7 @@ class MoCHi(Contrastive):
 
     def one_way(self, queries: jax.Array, keys: jax.Array, *, axes: Axes, draws: jax.Array | None) -> tuple[jax.Array, jax.Array]:
         """l(q; k), f32[b], and bool[b]: whether the positive is the largest of all keys. draws: a key a row, [b]."""
-        form, scaled = self.form(keys, axes=axes), self.scaled(queries, axes=axes)
+        form, scaled = self.form_of(keys, axes=axes), self.scaled(queries, axes=axes)
         own = (scaled * keys).sum(-1)
         odds, right = negative_odds(scaled, axes.vary(keys), own, places(len(queries), axes=axes), form, axes)
         if draws is not None:

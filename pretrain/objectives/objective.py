@@ -25,6 +25,7 @@ from . import (  # noqa: F401  each registers its term
     softmax,
     unicl,
 )
+from .forms import PairForm
 from .term import TERMS, TermOutput
 
 
@@ -47,6 +48,11 @@ class Objective(nnx.Module):
     def names(self, *, pairwise: bool) -> tuple[str, ...]:
         """The terms that compare samples, or those that do not."""
         return tuple(name for name, _ in self.weights if self.terms[name].pairwise == pairwise)
+
+    def forms(self, rows: int, *, devices: int) -> dict[str, PairForm]:
+        """How each term that visits pairs does so, with `rows` samples on each of `devices` that share the batch."""
+        found = {name: self.terms[name].form(rows, devices=devices) for name, _ in self.weights}
+        return {name: form for name, form in found.items() if form is not None}
 
     def __call__(
         self, outputs: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], *, axes: Axes, random: Randomness | None = None

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 import jax
 from flax import nnx
 
+from ...data.views import COUNT as VIEWS
 from ...sharding.axes import Axes
 from ..models.dual_encoder import unit
 from ..randomness import Randomness
 from ..spec import ModelSpec, ObjectiveSpec
 from .contrastive import mean_of_batch
-from .forms import choose_form
+from .forms import PairForm, choose_form
 from .forms_views import view_cross_entropies
 from .projector import Projector
 from .term import Term, TermOutput, register
@@ -54,7 +55,11 @@ class SelfSupervised(Term):
         """See the class. view_features: f[b, 2, D]."""
         features = needed["view_features"]
         views = unit(self.projector(features.reshape(-1, features.shape[-1]), axes=axes))
-        rows, width = views.shape
-        form = choose_form(rows=rows, devices=axes.count(), width=width, form=self.spec.form, chunk=self.spec.chunk)
+        form = self.form(len(features), devices=axes.count())
         losses, right = view_cross_entropies(views, 1 / self.spec.self_supervised.temperature, form, axes)
         return TermOutput(loss=mean_of_batch(losses, axes=axes), metrics={"view_accuracy": mean_of_batch(right, axes=axes)})
+
+    def form(self, rows: int, *, devices: int) -> PairForm:
+        """See `Term`; of both views of each image."""
+        width = self.spec.self_supervised.projector[-1]
+        return choose_form(rows=VIEWS * rows, devices=devices, width=width, form=self.spec.form, chunk=self.spec.chunk)

@@ -47,5 +47,5 @@ class Sigmoid(Contrastive):
         """See the class."""
         queries, bias = self.scaled(images, axes=axes), axes.vary(self.logit_bias[...])
         labels = places(len(images), axes=axes)
-        losses, right = pair_losses(queries, axes.vary(texts), bias, labels, self.form(texts, axes=axes), axes)
+        losses, right = pair_losses(queries, axes.vary(texts), bias, labels, self.form_of(texts, axes=axes), axes)
         return TermOutput(loss=mean_of_batch(losses, axes=axes), metrics={"i2t_accuracy": mean_of_batch(right, axes=axes)})

@@ -44,7 +44,7 @@ class Softmax(Contrastive):
         """See the class."""
         queries, smoothing = self.scaled(images, axes=axes), self.spec.label_smoothing
         labels = self.labels(batch, rows=len(images), axes=axes)
-        losses, right = cross_entropies(queries, axes.vary(texts), labels, smoothing, self.form(texts, axes=axes), axes)
+        losses, right = cross_entropies(queries, axes.vary(texts), labels, smoothing, self.form_of(texts, axes=axes), axes)
         loss = mean_of_batch(losses, axes=axes)
         if smoothing:
             batch_size = len(images) * axes.count()

@@ -13,6 +13,7 @@ from flax import nnx
 from ...sharding.axes import Axes
 from ..randomness import Randomness
 from ..spec import ModelSpec, ObjectiveSpec
+from .forms import PairForm
 
 
 @jax.tree_util.register_dataclass
@@ -48,6 +49,10 @@ class Term(nnx.Module):
         random: the draws of this training step; None: an evaluation, where nothing is left to chance.
         """
         raise NotImplementedError
+
+    def form(self, rows: int, *, devices: int) -> PairForm | None:
+        """How `rows` samples on each of `devices` that share the batch meet those of all; None, by default, where no pairs are visited."""
+        return None
 
     def weight(self, batch: Mapping[str, jax.Array], *, axes: Axes, random: Randomness | None) -> jax.Array:
         """f32[], the same on every device: how much there is in `batch`, this device's rows of it, of what the loss is the mean over.

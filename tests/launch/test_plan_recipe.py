@@ -73,6 +73,22 @@ def test_a_step_is_traced_with_the_shape_that_it_is_given(tiny_recipe):
     assert batch["patches"].shape == (recipe.train.batch_size, 20, 192)
 
 
+def test_a_plan_says_the_form_of_each_term_that_has_one(tiny_recipe, traced, monkeypatch):
+    """65,536 rows a device on four: what MoCHi holds beside the keys that go around makes `ring` the larger form, and not for softmax."""
+    monkeypatch.setattr(engine, "flops_by_shape", lambda recipe, mesh: {StepShape(): 1})
+    recipe = tiny_recipe(batch_size=65_536 * 4)
+    four = dataclasses.replace(HERE, devices=HERE.devices[:4])
+    for terms, forms in (
+        ({"mochi": 1.0}, {"loss_form": "chunked"}),
+        ({"mochi": 1.0, "softmax": 1.0, "cyclip": 1.0}, {"loss_form/mochi": "chunked", "loss_form/softmax": "ring"}),
+        ({"cyclip": 1.0}, {}),
+    ):
+        model = dataclasses.replace(recipe.model, embed_dim=768)
+        given = dataclasses.replace(recipe, model=model, objective=dataclasses.replace(recipe.objective, terms=terms))
+        values = values_of(engine.plan_recipe(given, four))
+        assert {name: form.partition(",")[0] for name, form in values.items() if name.startswith("loss_form")} == forms
+
+
 def test_what_the_loss_sends_and_what_has_no_name_are_told_apart(tiny_recipe):
     def row(scope, mib):
         sizes = {"group": 8, "count": 1, "bytes": 0, "link_bytes": mib * 2**20, "network_bytes": 2**20, "dimensions": 1}

@@ -14,9 +14,10 @@ from diptych.pretrain.check import check
 from diptych.pretrain.models.parameters import bounds_of
 from diptych.pretrain.objectives.forms import choose_form
 from diptych.pretrain.objectives.objective import Objective
+from diptych.pretrain.objectives.term import TERMS
 from diptych.pretrain.objectives.unicl import text_hash
 from diptych.pretrain.spec import ModelSpec, ObjectiveSpec
-from diptych.pretrain.spec_objective import MatryoshkaSpec
+from diptych.pretrain.spec_objective import DistillationSpec, MatryoshkaSpec
 from diptych.sharding.axes import Axes, mesh_axes
 from diptych.sharding.layouts import batch_layout
 from diptych.sharding.mesh import abstract_mesh
@@ -91,17 +92,31 @@ def test_auto_chooses_by_bytes(rows, devices, form):
 def test_auto_counts_the_keys_that_mochi_holds_in_the_ring(name, rows, sizes, form):
     mesh = abstract_mesh(replica=sizes[0], fsdp=sizes[1], tensor=1)
     axes = mesh_axes(mesh)
-    term = Objective(ObjectiveSpec(terms={name: 1.0}), model=ModelSpec(), rngs=nnx.Rngs(0)).terms[name]
+    objective = Objective(ObjectiveSpec(terms={name: 1.0}), model=ModelSpec(embed_dim=E), rngs=nnx.Rngs(0))
     forms = []
 
     def local(keys):
-        forms.append(term.form(keys, axes=axes).name)
+        forms.append(objective.terms[name].form_of(keys, axes=axes))
         return keys
 
     with jax.sharding.use_abstract_mesh(mesh):
         whole = jax.ShapeDtypeStruct((rows * mesh.size, E), jnp.float32, sharding=jax.NamedSharding(mesh, batch_layout(mesh)))
         jax.eval_shape(jax.shard_map(local, mesh=mesh, in_specs=batch_layout(mesh), out_specs=batch_layout(mesh)), whole)
-    assert forms == [form]
+    assert forms[0].name == form and objective.forms(rows, devices=mesh.size) == {name: forms[0]}
+
+
+def test_each_term_that_visits_pairs_says_how():
+    """Of b = 512 samples on each of 8 devices: two views of each, or embeddings with the teacher's beside them."""
+    teacher = DistillationSpec(teacher_dim=256)
+    spec = ObjectiveSpec(terms={name: 1.0 for name in TERMS}, distillation=teacher, form="chunked")
+    forms = nnx.eval_shape(lambda: Objective(spec, model=ModelSpec(embed_dim=E), rngs=nnx.Rngs(0))).forms(512, devices=8)
+    assert set(TERMS) - set(forms) == {"captioning", "cyclip", "distillation_embedding"}
+    width = spec.self_supervised.projector[-1]
+    wanted = dict.fromkeys(forms, (512, E)) | {"self_supervised": (1024, width)}
+    wanted |= dict.fromkeys(("distillation_similarity", "distillation_logits"), (512, E + 256))
+    assert {name: (form.logits_bytes, form.gathered_bytes) for name, form in forms.items()} == {
+        name: (4 * rows * 8 * rows, 2 * 4 * 8 * rows * width) for name, (rows, width) in wanted.items()
+    }
 
 
 def test_a_tile_holds_16_mib_or_128_keys_or_what_is_asked_for():
