@@ -7,18 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 SPLIT = ("activations_gib", "loss_gib")
 PARTS = {"compute_ms": "compute", "hbm_ms": "memory traffic", "link_ms": "links (ICI, NVLink)", "network_ms": "network (DCN, InfiniBand)"}
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#F0E442", "#E69F00", "#D55E00", "#CC79A7", "#999999")
-
-
-def picture_suffixes() -> tuple[str, ...]:
-    """`.png`, `.pdf` ...: what a file of a picture may end in."""
-    return tuple(f".{kind}" for kind in FigureCanvasBase.get_supported_filetypes())
 
 
 def draw_plan(values: Mapping[str, Any], path: Path) -> None:

@@ -104,8 +104,8 @@ def test_the_bar_is_of_all_that_a_device_holds(planned):
         ),
         (["--config", TINY, "--topology", "here:8", "--plot", "/proc/x/plan.png"], "--plot = /proc/x/plan.png cannot be written"),
         (
-            ["--config", TINY, "--topology", "here:8", "--plot", "plan.xyz"],
-            "--plot = plan.xyz is no picture; accepted is a file that ends in .",
+            ["--config", TINY, "--topology", "here:8", "--plot", "plan.pgf"],
+            "--plot = plan.pgf is no picture; accepted is a file that ends in .png, .svg or .pdf",
         ),
         (["--config", TINY, "--topology", "here:8", "--plot", "plan"], "--plot = plan is no picture"),
         (
