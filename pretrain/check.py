@@ -19,6 +19,7 @@ from .check_padding import check_padding
 from .check_parts import check_eval, check_objective, check_text_lengths
 from .check_schedules import check_schedules
 from .check_train import check_train
+from .check_unused import check_unused
 from .check_views import check_views
 from .spec import Recipe
 
@@ -68,6 +69,7 @@ def check(recipe: Recipe) -> None:
     check_distillation(recipe)
     check_train(recipe)
     check_eval(recipe)
+    check_unused(recipe)
 
 
 def value_at(recipe: Recipe, path: str) -> Any:

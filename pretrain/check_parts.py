@@ -8,7 +8,7 @@ from ..errors import UserError
 from ..nearest import meant, unknown_value
 from .check_captioning import check_captioning
 from .check_mixing import check_mixing
-from .check_unused import NESTED, check_unused
+from .check_unused import NESTED
 from .spec import EvalTaskSpec, Recipe
 
 TERMS = (
@@ -40,7 +40,6 @@ def check_objective(recipe: Recipe) -> None:
     _check_matryoshka(recipe)
     check_mixing(recipe)
     check_captioning(recipe)
-    check_unused(recipe)
 
 
 def _check_matryoshka(recipe: Recipe) -> None:
