@@ -75,7 +75,8 @@ def _check_end(optimizer: OptimizerSpec, *, steps: int) -> None:
     # A trial run may end within the warm-up of its recipe; a cool-down would begin in it, and a stated end is meant.
     if (cooldown or end is not None) and warmup + cooldown > last:
         said = f"optimizer.warmup_steps = {warmup}" + (f" with optimizer.cooldown_steps = {cooldown}" if cooldown else "")
-        raise UserError(f"{said} is more than {setting} = {last}; accepted is at most {last}")
+        shorter = f"warmup_steps up to {last - cooldown}" if cooldown <= last else f"cooldown_steps up to {last}"
+        raise UserError(f"{said} is more than {setting} = {last}; accepted is optimizer.{shorter}, or a larger {setting}")
 
 
 def _check_averages(optimizer: OptimizerSpec) -> None:

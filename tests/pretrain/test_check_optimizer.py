@@ -10,11 +10,22 @@ WRONG = {
     ("optimizer.schedule=constant", "optimizer.final_fraction=0.1"): "optimizer.final_fraction = 0.1 does not go with optimizer.schedule",
     (
         *("optimizer.schedule=constant", "optimizer.decay_steps=90", "optimizer.cooldown_steps=50"),
-    ): "optimizer.warmup_steps = 50 with optimizer.cooldown_steps = 50 is more than optimizer.decay_steps = 90; accepted is at most 90",
+    ): "optimizer.warmup_steps = 50 with optimizer.cooldown_steps = 50 is more than optimizer.decay_steps = 90; "
+    "accepted is optimizer.warmup_steps up to 40, or a larger optimizer.decay_steps",
     (
         *("optimizer.schedule=rsqrt", "optimizer.cooldown_steps=90%"),
-    ): "optimizer.warmup_steps = 50 with optimizer.cooldown_steps = 360 is more than train.steps = 400; accepted is at most 400",
-    ("optimizer.decay_steps=40",): "optimizer.warmup_steps = 50 is more than optimizer.decay_steps = 40; accepted is at most 40",
+    ): "optimizer.warmup_steps = 50 with optimizer.cooldown_steps = 360 is more than train.steps = 400; "
+    "accepted is optimizer.warmup_steps up to 40, or a larger train.steps",
+    (
+        *("optimizer.schedule=constant", "optimizer.cooldown_steps=10%", "train.steps=20"),
+    ): "optimizer.warmup_steps = 50 with optimizer.cooldown_steps = 2 is more than train.steps = 20; "
+    "accepted is optimizer.warmup_steps up to 18, or a larger train.steps",
+    (
+        *("optimizer.schedule=constant", "optimizer.cooldown_steps=30", "train.steps=20"),
+    ): "optimizer.warmup_steps = 50 with optimizer.cooldown_steps = 30 is more than train.steps = 20; "
+    "accepted is optimizer.cooldown_steps up to 20, or a larger train.steps",
+    ("optimizer.decay_steps=40",): "optimizer.warmup_steps = 50 is more than optimizer.decay_steps = 40; "
+    "accepted is optimizer.warmup_steps up to 40, or a larger optimizer.decay_steps",
     ("optimizer.final_fraction=2",): "optimizer.final_fraction = 2.0 is out of range; accepted is a number from 0 to 1",
     ("optimizer.layer_decay=1.5",): "optimizer.layer_decay = 1.5 is out of range; accepted is a number above 0, at most 1",
     ("optimizer.layer_decay=0",): "optimizer.layer_decay = 0.0 is out of range; accepted is a number above 0",
