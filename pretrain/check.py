@@ -11,13 +11,15 @@ from ..sharding.presets import is_open
 from .check_data import check_data
 from .check_distillation import check_distillation
 from .check_embeddings import check_embeddings
+from .check_eval import check_eval
 from .check_images import check_images
 from .check_labels import check_labels
 from .check_numbers import check_numbers
+from .check_objective import check_objective
 from .check_optimizer import check_optimizer
 from .check_padding import check_padding
-from .check_parts import check_eval, check_objective, check_text_lengths
 from .check_schedules import check_schedules
+from .check_text import check_text_lengths
 from .check_train import check_train
 from .check_unused import check_unused
 from .check_views import check_views

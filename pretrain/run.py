@@ -24,8 +24,8 @@ from ..sharding.layouts import places
 from ..sharding.mesh import make_mesh
 from .check_devices import on_devices
 from .check_hosts import check_hosts
-from .check_parts import check_tokenizer
 from .check_places import check_places
+from .check_text import check_tokenizer
 from .checkpoint import Checkpoints, SavedCheckpoints
 from .evaluate import Evaluation, make_evaluation
 from .feed import counted_slots, local_slots

@@ -2,7 +2,7 @@ import pytest
 
 from diptych.errors import UserError
 from diptych.pretrain.check_devices import check_devices, fitting_mesh
-from diptych.pretrain.check_parts import check_tokenizer
+from diptych.pretrain.check_text import check_tokenizer
 from diptych.pretrain.recipe import load_recipe
 from diptych.sharding.spec import MeshSpec
 

@@ -1,7 +1,7 @@
 import pytest
 
 from diptych.errors import UserError
-from diptych.pretrain.check_parts import check_tokenizer
+from diptych.pretrain.check_text import check_tokenizer
 from diptych.pretrain.recipe import load_recipe
 
 BERT = ["data.train=x.tar", "data.tokenizer.kind=huggingface", "data.tokenizer.path=vocab.txt", "data.tokenizer.preset=bert"]

@@ -9,8 +9,8 @@ import pytest
 
 from diptych.data.tokenizers import load_tokenizer
 from diptych.errors import UserError
-from diptych.pretrain.check_parts import METRICS as METRIC_NAMES
-from diptych.pretrain.check_parts import WRITERS as WRITER_NAMES
+from diptych.pretrain.check_eval import METRICS as METRIC_NAMES
+from diptych.pretrain.check_eval import WRITERS as WRITER_NAMES
 from diptych.pretrain.checkpoint import restore_params
 from diptych.pretrain.evaluate import evaluate_run, evaluations, make_evaluation
 from diptych.pretrain.evaluators.registry import EVALUATORS
