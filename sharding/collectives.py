@@ -7,21 +7,21 @@ each, the network carries what one granule must send, (g - 1)/g S or twice that,
 what each of its devices holds; links carry the rest.
 
 TPU programs spread one collective over several fusions, which all repeat it, with one `chain_id`: it counts once. An all-reduce inside a
-computation `all-reduce-scatter` is a reduce-scatter: the slice that follows is fused into it. What devices give those of other slices
-libtpu hands to their hosts, whose runtime sums and passes it on: a `send` with attributes `_xla_megascale_*` is a collective between one
-device of each slice.
+computation `all-reduce-scatter` is a reduce-scatter: the slice that follows is fused into it. What devices give those of other slices is
+between one device of each slice (`megascale.py`); of a permutation, which few devices of a slice send, each counts as sending its share.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from .hlo import Instruction, Module
+from .megascale import Transfer, transfer_of
+from .placement import Placement
 
 KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
 CHAIN = re.compile(r'\bchain_id="(\d+)"')
@@ -29,8 +29,6 @@ LISTED = re.compile(r"\breplica_groups=\{(\{.*?\})\}")
 IOTA = re.compile(r"\breplica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?")
 PAIRS = re.compile(r"\bsource_target_pairs=\{(\{.*?\})\}")
 OP_NAME = re.compile(r'\bop_name="([^"]*)"')
-SLICES = re.compile(r'\b_xla_megascale_target="\{([\d,]+)\}x')
-TRANSFER = re.compile(r'\b_xla_megascale_transfer_type="(\w+)"')
 FUSED_SCATTER = "all-reduce-scatter"
 
 
@@ -69,17 +67,17 @@ def wire_bytes(kind: str, size: float, group: int) -> float:
             return size * (group - 1) / group
 
 
-def collectives(module: Module, mesh: Mapping[str, int]) -> list[Collective]:
-    """All collectives between more than one device; mesh: axis -> size, in the order of the mesh's axes."""
-    return list(_found(module, mesh))
+def collectives(module: Module, placement: Placement) -> list[Collective]:
+    """All collectives between more than one device."""
+    return list(_found(module, placement))
 
 
-def _found(module: Module, mesh: Mapping[str, int]) -> Iterator[Collective]:
-    chains: set[str] = set()
+def _found(module: Module, placement: Placement) -> Iterator[Collective]:
+    mesh, chains = placement.mesh, set[str]()
     for name, times in module.times.items():
         for instruction in module.computations[name]:
-            if instruction.opcode == "send" and (transfer := TRANSFER.search(instruction.attributes)):
-                yield _between_slices(instruction, mesh, transfer=transfer[1], times=times)
+            if instruction.opcode == "send" and (transfer := transfer_of(instruction, placement)):
+                yield _between_slices(instruction, transfer, mesh=mesh, times=times)
             kind = instruction.opcode.removesuffix("-start")
             if kind not in KINDS:
                 continue
@@ -104,21 +102,17 @@ def _found(module: Module, mesh: Mapping[str, int]) -> Iterator[Collective]:
                 )
 
 
-def _between_slices(instruction: Instruction, mesh: Mapping[str, int], *, transfer: str, times: float) -> Collective:
-    """Slices are the outermost part of a mesh, so that devices `1 / slices` of it apart are in different ones."""
-    kind = transfer.lower().replace("_", "-")
-    kind = kind if kind in KINDS else "collective-permute"  # ONE_TO_ONE, whose targets are pairs of devices
-    target = SLICES.search(instruction.attributes)
-    slices = len(target[1].split(",")) if target else 2
-    count, sent = math.prod(mesh.values()), instruction.arrays[0].bytes
+def _between_slices(instruction: Instruction, transfer: Transfer, *, mesh: Mapping[str, int], times: float) -> Collective:
+    sent, group = instruction.arrays[0].bytes, len(transfer.members)
+    whole = {"all-gather": sent * group, "collective-permute": sent * len(transfer.pairs) // int(np.prod(list(mesh.values())))}
     return Collective(
-        kind=kind,
-        bytes=slices * sent if kind == "all-gather" else sent,
-        axes=next(((axis,) for axis, size in mesh.items() if size > 1), ()),
-        group=slices,
+        kind=transfer.kind,
+        bytes=whole.get(transfer.kind, sent),
+        axes=axes_between(transfer.pairs or [transfer.members], mesh),
+        group=group,
         times=times,
-        members=tuple(range(0, count, count // slices)),
-        pairs=((0, count - 1),) if kind == "collective-permute" else (),
+        members=transfer.members,
+        pairs=transfer.pairs,
         where=_where(instruction),
     )
 

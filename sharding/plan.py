@@ -116,5 +116,5 @@ def weigh(lowered: jax.stages.Lowered, placement: Placement, *, platform: str, o
         return Weight(memory=None, needed=needed, traffic=(), hbm_bytes=0.0, compile_seconds=time.perf_counter() - start)
     seconds = time.perf_counter() - start
     memory, module = memory_of(program.compiled), parse(program.text)
-    rows = traffic(collectives(module, placement.mesh), placement)
+    rows = traffic(collectives(module, placement), placement)
     return Weight(memory=memory, needed=memory.peak, traffic=tuple(rows), hbm_bytes=hbm_bytes(module), compile_seconds=seconds)

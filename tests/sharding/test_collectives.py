@@ -48,8 +48,13 @@ ENTRY %main (a: f32[8,16]) -> f32[8,16] {
 """
 
 
-def by_kind(text, mesh=MESH):
-    return {found.kind: found for found in collectives(parse(text), mesh)}
+def by_kind(text):
+    return {found.kind: found for found in collectives(parse(text), ONE_PLACE)}
+
+
+def in_granules(of, mesh=MESH):
+    """Devices of a mesh behind switches: the slice or node of each."""
+    return Placement(mesh=mesh, granules=np.asarray(of), coordinates=np.zeros((len(of), 0), int))
 
 
 def test_a_collective_in_a_loop_counts_as_often_as_the_loop_runs():
@@ -71,7 +76,7 @@ def test_groups_as_a_list_and_as_a_grid_find_their_axes():
 
 
 def test_a_sum_of_one_device_is_none():
-    assert [found.kind for found in collectives(parse(STEP), MESH)].count("all-reduce") == 1
+    assert [found.kind for found in collectives(parse(STEP), ONE_PLACE)].count("all-reduce") == 1
 
 
 def test_a_ring_lies_along_the_axis_of_its_neighbours():
@@ -109,7 +114,7 @@ ENTRY %main (a: bf16[1,8], b: f32[64,8]) -> f32[16,8] {
 
 
 def test_a_collective_spread_over_fusions_counts_once():
-    found = collectives(parse(CHAINED), MESH)
+    found = collectives(parse(CHAINED), ONE_PLACE)
     assert sorted(each.kind for each in found) == ["all-gather", "reduce-scatter"]
 
 
@@ -159,18 +164,46 @@ _xla_megascale_target="{1,2}x{0:3}",_xla_megascale_transfer_type="ALL_REDUCE"}
 """
 
 
+def sent_to_slices(target, transfer, placement):
+    text = BETWEEN_SLICES.replace("ALL_REDUCE", transfer).replace('"{1,2}x{0:3}"', target)
+    [row] = traffic(collectives(parse(text), placement), placement)
+    assert row.link_bytes == 0
+    return row
+
+
 @pytest.mark.parametrize(
-    ("transfer", "kind", "size", "sent"),
-    [("ALL_REDUCE", "all-reduce", 64, 64), ("ALL_GATHER", "all-gather", 128, 64), ("ONE_TO_ONE", "collective-permute", 64, 64)],
+    ("transfer", "target", "kind", "size", "sent"),
+    [
+        ("ALL_REDUCE", '"{1,2}x{0:3}"', "all-reduce", 64, 64),
+        ("ALL_GATHER", '"{1,2}x{0:3}"', "all-gather", 128, 64),
+        ("REDUCE_SCATTER", '"{1,2}x{0:3}"', "reduce-scatter", 64, 32),
+        ("ONE_TO_ONE", "{{100003->200000},{200003->100000}}", "collective-permute", 16, 16),  # one of four devices sends
+    ],
 )
-def test_what_hosts_pass_to_other_slices_goes_over_the_network(transfer, kind, size, sent):
-    slices = Placement(mesh=MESH, granules=ONE_PLACE.granules.copy(), coordinates=ONE_PLACE.coordinates)
-    slices.granules[4:] = 1
-    text = BETWEEN_SLICES.replace("ALL_REDUCE", transfer)
-    text = text.replace('"{1,2}x{0:3}"', "{{100003->200000},{200003->100000}}") if transfer == "ONE_TO_ONE" else text
-    [row] = traffic(collectives(parse(text), MESH), slices)
-    assert (row.kind, row.axes, row.bytes, row.count) == (kind, ("replica",), size, 1)
-    assert (row.network_bytes, row.link_bytes) == (sent, 0)
+def test_what_hosts_pass_to_other_slices_goes_over_the_network(transfer, target, kind, size, sent):
+    row = sent_to_slices(target, transfer, in_granules(np.repeat([0, 1], 4)))
+    assert (row.kind, row.axes, row.bytes, row.count, row.group, row.network_bytes) == (kind, ("replica",), size, 1, 2, sent)
+
+
+@pytest.mark.parametrize(
+    ("target", "axes", "group", "sent"),
+    [
+        ('"{1,2,3,4}x{0:1}"', ("replica", "fsdp"), 4, 2 * 64 * 3 / 4),
+        ("{{100000,200000},{100001,200001},{300000,400000},{300001,400001}}", ("fsdp",), 2, 64),
+        ("{{100000,300000},{100001,300001},{200000,400000},{200001,400001}}", ("replica",), 2, 64),
+    ],
+)
+def test_sends_among_some_of_the_slices_are_over_the_axes_that_these_differ_in(target, axes, group, sent):
+    """Four slices of two chips: two replicas, each over two of them."""
+    row = sent_to_slices(target, "ALL_REDUCE", in_granules(np.repeat([0, 1, 2, 3], 2)))
+    assert (row.axes, row.group, row.bytes, row.network_bytes) == (axes, group, 64, sent)
+
+
+def test_slices_need_not_lie_one_after_the_other_in_the_mesh():
+    """Six replicas over four slices are two on each of two: slices 1 and 2 share replicas, 1 and 3 do not."""
+    slices = in_granules([0, 1, 0, 1, 0, 1, 2, 3, 2, 3, 2, 3], {"replica": 6, "fsdp": 2, "tensor": 1})
+    assert sent_to_slices("{{100000,200000}}", "ALL_REDUCE", slices).axes == ("fsdp",)
+    assert sent_to_slices("{{100000,300000}}", "ALL_REDUCE", slices).axes == ("replica",)
 
 
 @pytest.mark.parametrize(
@@ -182,17 +215,16 @@ def test_bytes_on_the_wire(kind, sent):
 
 
 def test_what_leaves_a_node_is_shared_by_its_devices():
-    nodes = Placement(mesh=MESH, granules=ONE_PLACE.granules.copy(), coordinates=ONE_PLACE.coordinates)
-    nodes.granules[4:] = 1  # fsdp inside of a node, replica between two
-    rows = {row.kind: row for row in traffic(collectives(parse(STEP), MESH), nodes)}
+    nodes = in_granules(np.repeat([0, 1], 4))  # fsdp inside of a node, replica between two
+    rows = {row.kind: row for row in traffic(collectives(parse(STEP), nodes), nodes)}
     assert rows["all-gather"].network_bytes == 0
     assert (rows["all-reduce"].network_bytes, rows["all-reduce"].link_bytes) == (512, 0)
     everywhere = STEP.replace("replica_groups=[4,2]<=[2,4]T(1,0)", "replica_groups=[1,8]<=[8]")
-    row = {row.kind: row for row in traffic(collectives(parse(everywhere), MESH), nodes)}["all-reduce"]
+    row = {row.kind: row for row in traffic(collectives(parse(everywhere), nodes), nodes)}["all-reduce"]
     assert row.network_bytes == 2 * 512 / 2 / 4
     assert row.network_bytes + row.link_bytes == 2 * 512 * 7 / 8
     turned = everywhere.replace("all-reduce(", "all-to-all(")
-    row = {row.kind: row for row in traffic(collectives(parse(turned), MESH), nodes)}["all-to-all"]
+    row = {row.kind: row for row in traffic(collectives(parse(turned), nodes), nodes)}["all-to-all"]
     assert (row.network_bytes, row.link_bytes) == (512 / 2, 512 * 7 / 8 - 512 / 2)
 
 

@@ -16,6 +16,7 @@ from diptych.sharding.hlo import parse
 from diptych.sharding.hlo_text import compile_step
 from diptych.sharding.layouts import is_layout, named_leaves
 from diptych.sharding.mesh import make_mesh, mesh_over
+from diptych.sharding.placement import placement_of
 from diptych.sharding.spec import MeshSpec
 
 # XLA:CPU need not make fast machine code of what is only read: half of its time.
@@ -57,7 +58,7 @@ def compiled_step(recipe, mesh, *, platform, itemsize, options):
     sharded = {name: shape for name, shape in shapes.items() if "fsdp" in layouts[name]}
     return Step(
         text=text,
-        found=collectives(parse(text), dict(mesh.shape)),
+        found=collectives(parse(text), placement_of(mesh)),
         batch=recipe.train.batch_size,
         embeddings=FLOAT32 * recipe.train.batch_size * recipe.model.embed_dim,
         fsdp=mesh.shape["fsdp"],
