@@ -21,6 +21,7 @@ import numpy as np
 
 from .hlo import Instruction, Module
 from .megascale import Transfer, transfer_of
+from .origins import Origins
 from .placement import Placement
 
 KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
@@ -28,7 +29,6 @@ CHAIN = re.compile(r'\bchain_id="(\d+)"')
 LISTED = re.compile(r"\breplica_groups=\{(\{.*?\})\}")
 IOTA = re.compile(r"\breplica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?")
 PAIRS = re.compile(r"\bsource_target_pairs=\{(\{.*?\})\}")
-OP_NAME = re.compile(r'\bop_name="([^"]*)"')
 FUSED_SCATTER = "all-reduce-scatter"
 
 
@@ -38,7 +38,7 @@ class Collective:
 
     axes: mesh axes along which the members of a group differ. group: devices in one. bytes: of the whole array (what every device has
     after an all-gather or all-reduce, or before a reduce-scatter). times: runs a step. members: of the first group. pairs: of a
-    permutation. where: the name of the operation in the traced program.
+    permutation. where: the name of an operation of the traced program (`origins.py`).
     """
 
     kind: str
@@ -73,11 +73,12 @@ def collectives(module: Module, placement: Placement) -> list[Collective]:
 
 
 def _found(module: Module, placement: Placement) -> Iterator[Collective]:
-    mesh, chains = placement.mesh, set[str]()
+    mesh, chains, origins = placement.mesh, set[str](), Origins(module)
     for name, times in module.times.items():
         for instruction in module.computations[name]:
             if instruction.opcode == "send" and (transfer := transfer_of(instruction, placement)):
-                yield _between_slices(instruction, transfer, mesh=mesh, times=times)
+                where = origins.of(name, instruction, kind=transfer.kind)
+                yield _between_slices(instruction, transfer, mesh=mesh, times=times, where=where)
             kind = instruction.opcode.removesuffix("-start")
             if kind not in KINDS:
                 continue
@@ -98,11 +99,11 @@ def _found(module: Module, placement: Placement) -> Iterator[Collective]:
                     times=times,
                     members=tuple(members),
                     pairs=groups if permuted else (),
-                    where=_where(instruction),
+                    where=origins.of(name, instruction, kind=kind),
                 )
 
 
-def _between_slices(instruction: Instruction, transfer: Transfer, *, mesh: Mapping[str, int], times: float) -> Collective:
+def _between_slices(instruction: Instruction, transfer: Transfer, *, mesh: Mapping[str, int], times: float, where: str) -> Collective:
     sent, group = instruction.arrays[0].bytes, len(transfer.members)
     whole = {"all-gather": sent * group, "collective-permute": sent * len(transfer.pairs) // int(np.prod(list(mesh.values())))}
     return Collective(
@@ -113,7 +114,7 @@ def _between_slices(instruction: Instruction, transfer: Transfer, *, mesh: Mappi
         times=times,
         members=transfer.members,
         pairs=transfer.pairs,
-        where=_where(instruction),
+        where=where,
     )
 
 
@@ -158,8 +159,3 @@ def axes_between(groups: Iterable[Sequence[int]], mesh: Mapping[str, int]) -> tu
         places = np.array(np.unravel_index(np.array(group), tuple(mesh.values())))
         apart |= {axis for axis, place in zip(mesh, places) if len(set(place)) > 1}
     return tuple(axis for axis in mesh if axis in apart)
-
-
-def _where(instruction: Instruction) -> str:
-    found = OP_NAME.search(instruction.attributes)
-    return found[1] if found else ""

@@ -6,9 +6,8 @@ import dataclasses
 from collections.abc import Iterable
 
 from .collectives import Collective, wire_bytes
+from .origins import scope
 from .placement import Placement
-
-STRUCTURE = {"shard_map", "while", "body", "cond", "closed_call", "checkpoint", "rematted_computation"}  # jax's own, in names of operations
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,8 +60,3 @@ def network_bytes(collective: Collective, placement: Placement) -> float:
     granules, inside = placement.granule_sizes(collective.members)
     leaving = wire_bytes(collective.kind, collective.bytes, granules)
     return leaving if collective.kind == "all-to-all" else leaving / inside  # each device holds bytes of its own
-
-
-def scope(where: str) -> str:
-    """`objective_softmax` of `jit(train_step)/jvp()/shard_map/objective_softmax/all_gather`: the outermost part that is a plain name."""
-    return next((part for part in where.split("/")[1:-1] if part.isidentifier() and part not in STRUCTURE), "")

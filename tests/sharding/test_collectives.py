@@ -5,7 +5,7 @@ from diptych.sharding.collectives import axes_between, collectives, wire_bytes
 from diptych.sharding.hbm import hbm_bytes
 from diptych.sharding.hlo import arrays_of, parse
 from diptych.sharding.placement import Placement
-from diptych.sharding.traffic import scope, traffic
+from diptych.sharding.traffic import traffic
 
 MESH = {"replica": 2, "fsdp": 4, "tensor": 1}
 ONE_PLACE = Placement(mesh=MESH, granules=np.zeros(8, int), coordinates=np.zeros((8, 0), int))  # a single host
@@ -226,11 +226,6 @@ def test_what_leaves_a_node_is_shared_by_its_devices():
     turned = everywhere.replace("all-reduce(", "all-to-all(")
     row = {row.kind: row for row in traffic(collectives(parse(turned), nodes), nodes)}["all-to-all"]
     assert (row.network_bytes, row.link_bytes) == (512 / 2, 512 * 7 / 8 - 512 / 2)
-
-
-def test_the_scope_is_the_outermost_name():
-    assert scope("jit(step)/jvp()/shard_map/image_tower/while/body/closed_call/all_gather") == "image_tower"
-    assert scope("jit(step)/jvp()/shard_map/while/body/all_gather") == ""
 
 
 def test_shapes_know_their_bytes_and_vector_memory():
