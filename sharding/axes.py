@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -91,14 +90,15 @@ class Axes:
         return lax.axis_index(self.tensor) if self.tensor else 0
 
     def all(self, z: jax.Array) -> jax.Array:
-        """Rows of the whole batch, [b, ...] -> [B, ...]; its transpose is `home`.
+        """Rows of the whole batch, [b, ...] -> [B, ...]; its transpose is `home`, and this device's begin at `first_row`.
 
         One axis after the other, as libtpu makes an all-reduce of the whole of a reduce-scatter over two; the outer first, so that a row
-        goes to another slice or node once.
+        goes to another slice or node once. Rows stay as they arrive, those of replicas beside each other: put into the order of the mesh
+        they would be a copy, and so would their gradient (32,768 x 768 in float32 on 4 x 4 chips: 216 MiB of temporaries, without 192).
         """
         for axis in self.data:
             z = lax.all_gather(z, axis, tiled=True)
-        return _turned(z, [lax.axis_size(axis) for axis in reversed(self.data)])
+        return z
 
     def sum(self, x: jax.Array) -> jax.Array:
         """The sum over the devices that share the batch."""
@@ -110,8 +110,7 @@ class Axes:
         return lax.pmax(x, self.data) if self.data else x
 
     def home(self, x: jax.Array) -> jax.Array:
-        """The sum over the devices that share the batch, of rows of the whole batch, [B, ...] on each -> this device's rows, [b, ...]."""
-        x = _turned(x, [lax.axis_size(axis) for axis in self.data])
+        """The sum over the devices that share the batch, of rows as in `all`, [B, ...] on each -> this device's rows, [b, ...]."""
         for axis in reversed(self.data):
             x = lax.psum_scatter(x, axis, tiled=True)
         return x
@@ -126,15 +125,8 @@ class Axes:
         return lax.axis_size(self.data) if self.data else 1
 
     def first_row(self, rows: int) -> jax.Array | int:
-        """The place in the global batch of this device's first row, where each device holds `rows`."""
-        return lax.axis_index(self.data) * rows if self.data else 0
-
-
-def _turned(rows: jax.Array, sizes: Sequence[int]) -> jax.Array:
-    """Blocks of rows that lie in the order of a grid of `sizes`, [B, ...], in that of the grid whose axes are reversed."""
-    blocks = rows.reshape(*sizes, -1, *rows.shape[1:])
-    grid = range(len(sizes))
-    return blocks.transpose(*reversed(grid), *range(len(sizes), blocks.ndim)).reshape(rows.shape)
+        """The place among those of `all` of this device's first row, where each device holds `rows`."""
+        return lax.axis_index(self.data[::-1]) * rows if self.data else 0
 
 
 def mesh_axes(mesh: AnyMesh) -> Axes:

@@ -95,7 +95,7 @@ def similarities(queries: jax.Array, keys: jax.Array) -> jax.Array:
 
 
 def places(rows: int, *, axes: Axes) -> Labels:
-    """Labels that no two samples share: their places in the global batch."""
+    """Labels that no two samples share: their places in `Axes.all`."""
     return (axes.vary(axes.first_row(rows) + jnp.arange(rows, dtype=jnp.int32)),)
 
 

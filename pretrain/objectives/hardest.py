@@ -25,7 +25,7 @@ class Hardest:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class _Nearest:
-    """Of the columns met so far. similarity: f32[b, N], falling; place: i32[b, N], in the global batch."""
+    """Of the columns met so far. similarity: f32[b, N], falling; place: i32[b, N], in `Axes.all`."""
 
     similarity: jax.Array
     place: jax.Array
@@ -34,8 +34,8 @@ class _Nearest:
 def hardest_negatives(queries: jax.Array, keys: jax.Array, *, count: int, form: PairForm, axes: Axes) -> Hardest:
     """The `count` = N keys of other samples that are most like each query; queries and keys f32[b, E], row by row of one sample.
 
-    Which of two equal keys comes first depends on the form; the vectors do not. The batch must have more than N samples. Where keys go
-    around they do so twice, or are gathered after all if that is less than the N keys of each row. Floats of memory beside the keys as
+    Which of two equal keys comes first depends on form and mesh; the vectors do not. The batch must have more than N samples. Where keys
+    go around they do so twice, or are gathered after all if that is less than the N keys of each row. Floats of memory beside the keys as
     the form holds them: 4 b (N + chunk), and with the ring min(B, b N) E.
     """
     own = places(len(queries), axes=axes)

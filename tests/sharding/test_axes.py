@@ -42,8 +42,8 @@ def test_shards_are_gathered_in_their_order_and_gradients_come_home(shape, layou
 
 
 @pytest.mark.parametrize(("replica", "fsdp"), [(2, 4), (4, 2), (8, 1)])
-def test_rows_of_the_batch_are_gathered_in_their_order_and_their_sums_come_home(replica, fsdp):
-    """`home` is the transpose of `all`, and neither asks for a sum of the whole."""
+def test_rows_of_the_batch_are_gathered_in_one_order_and_their_sums_come_home(replica, fsdp):
+    """`home` is the transpose of `all`, `first_row` says where rows are in it, and neither asks for a sum of the whole, nor for a copy."""
     mesh = make_mesh(MeshSpec(replica=replica, fsdp=fsdp, tensor=1))
     axes, rows = mesh_axes(mesh), P(("replica", "fsdp"))
     batch = np.arange(8 * 3 * 5, dtype=np.float32).reshape(24, 5)
@@ -51,13 +51,18 @@ def test_rows_of_the_batch_are_gathered_in_their_order_and_their_sums_come_home(
 
     def local(batch, given):
         gathered, transpose = jax.vjp(axes.all, batch)
-        return gathered[None], transpose(given[0])[0], axes.home(given[0]), axes.home(given[0, :, 0])
+        own = jax.lax.dynamic_slice_in_dim(gathered, axes.first_row(len(batch)), len(batch))
+        return gathered[None], own, transpose(given[0])[0], axes.home(given[0]), axes.home(given[0, :, 0])
 
     with jax.set_mesh(mesh):
         step = jax.jit(jax.shard_map(local, in_specs=(rows, rows), out_specs=rows))
         arguments = tuple(jax.device_put(array, rows) for array in (batch, given))
-        gathered, transposed, home, vector = step(*arguments)
+        gathered, own, transposed, home, vector = jax.device_get(step(*arguments))
         text = step.lower(*arguments).as_text()
-    assert all(np.array_equal(each, batch) for each in gathered)
-    assert np.array_equal(transposed, given.sum(0)) and np.array_equal(home, given.sum(0)) and np.array_equal(vector, given.sum(0)[:, 0])
-    assert "all_reduce" not in text and text.count('"stablehlo.reduce_scatter"') == 3 * len(axes.data)
+    order = np.asarray(gathered[0, :, 0]).astype(int) // 5  # the number of each row
+    assert sorted(order) == list(range(24)) and all(np.array_equal(each, batch[order]) for each in gathered)
+    sums = np.empty_like(batch)
+    sums[order] = given.sum(0)
+    assert np.array_equal(own, batch)
+    assert np.array_equal(transposed, sums) and np.array_equal(home, sums) and np.array_equal(vector, sums[:, 0])
+    assert "all_reduce" not in text and "stablehlo.transpose" not in text and text.count('"stablehlo.reduce_scatter"') == 3 * len(axes.data)
