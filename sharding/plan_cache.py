@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-READING = 3  # raised when what is read off a compiled step changes, so that older files are not taken for it
+READING = 4  # raised when what is read off a compiled step changes, so that older files are not taken for it
 
 
 def plan_key(program: str, topology: str, compiler: str, options: Mapping[str, Any]) -> str:
