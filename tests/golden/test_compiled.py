@@ -1,4 +1,4 @@
-"""Two recipes, compiled for TPUs that are not there, need the memory and the collectives that their files say. About a minute each."""
+"""Some recipes, compiled for TPUs that are not there, need the memory and the collectives that their files say. About a minute each."""
 
 import json
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from diptych.launch.plan_golden import COMPILED, compiled_golden
+from diptych.pretrain.recipe import load_recipe
 
 FOLDER = Path(__file__).parent / "compiled"
 NEAR = 0.02  # of bytes and FLOPs; a smaller change wants no new file
@@ -39,3 +40,12 @@ def flat(values, place=""):
 def test_every_file_names_its_compiler():
     for name in COMPILED:
         assert json.loads((FOLDER / f"{name}.json").read_text())["compiler"].startswith("libtpu ")
+
+
+@pytest.mark.parametrize(("name", "most"), [("siglip_vit_b16", 1.5), ("siglip_so400m_14", 4.0)])
+def test_pods_have_room(name, most):
+    """GiB a chip of v5e:16x16 at batch 32,768 and 224 pixels; big_vision's steps need 4.01 and 15.29."""
+    golden = json.loads((FOLDER / f"{name}.json").read_text())
+    assert (golden["topology"], golden["overrides"]) == ("v5e:16x16", ["train.remat=full"])
+    assert load_recipe(name).train.batch_size == 32_768 and load_recipe(name).data.image_size == 224
+    assert golden["peak_hbm_gib"] <= most
