@@ -10,7 +10,7 @@ from diptych.pretrain.check_devices import check_devices
 from diptych.pretrain.recipe import load_recipe
 
 RECIPES = (
-    *("clip_emoji", "clip_vit_b16", "clip_vit_b32", "clip_vit_l14", "coca_2b", "coca_vit_b32"),
+    *("clip_emoji", "clip_emoji_best", "clip_vit_b16", "clip_vit_b32", "clip_vit_l14", "coca_2b", "coca_vit_b32"),
     *("quickstart", "siglip_so400m_14", "siglip_vit_b16"),
 )
 
