@@ -1,7 +1,7 @@
-"""`clip_emoji` with what helps most in the same number of samples: Muon (Jordan et al., 2024) for the hidden matrices, and more augmentation.
+"""`clip_emoji` with what helps most in the same number of samples: Muon (Jordan et al., 2024) for hidden matrices, and more augmentation.
 
-Two vendors' drawings of one thing differ in colour and framing, as the third's will: colours are jittered and dropped as SimCLR does (Chen et
-al., 2020, appendix A, at half its strength), crops are wider. What it brings is in docs/optimizers.md.
+Two vendors' drawings of one thing differ in colour and framing, as the third's will: colours are jittered and dropped as SimCLR does (Chen
+et al., 2020, appendix A, at half its strength), crops are wider. What it brings is in docs/optimizers.md.
 arg: as of `clip_emoji`.
 """
 

@@ -53,7 +53,7 @@ def test_every_verb_has_help(verb, capsys):
         (["trian"], "invalid choice: 'trian'"),
         (["train"], "--config is not given; accepted are clip_emoji"),
         (["train", "--config", "clip_emoji"], "--workdir is not given"),
-        (["train", "--config", "clip_emojy"], "--config = clip_emojy is not a recipe; accepted are clip_emoji, clip_emoji_best, clip_vit_b16"),
+        (["train", "--config", "clip_emojy"], "--config = clip_emojy is not a recipe; accepted are clip_emoji, clip_emoji_best"),
         (["train", "--config", "clip_emojy"], "or the path of a .py file (did you mean clip_emoji?)"),
         (
             ["train", "--config", "clip_emoji", "--config.train.batchsize=3"],
