@@ -2,7 +2,7 @@
 
 Two vendors' drawings of one thing differ in colour and framing, as the third's will: colours are jittered and dropped as SimCLR does (Chen
 et al., 2020, appendix A, at half its strength), crops are wider. What it brings is in docs/optimizers.md.
-arg: as of `clip_emoji`.
+arg: the folder of the emoji shards, as of `clip_emoji`.
 """
 
 from ml_collections import ConfigDict

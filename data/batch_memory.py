@@ -42,8 +42,13 @@ class BatchMemory:
         self._new = new
         self._free: collections.deque[Block] = collections.deque()  # the collector may free a block amid anything: no lock can be held
 
-    def take(self, size: int) -> Lease:
-        """The smallest free block of `size` bytes or more, else a new one. Not to be called by two threads at once."""
+    def batch(self, layout: Layout, rows: int) -> tuple[dict[str, np.ndarray], Block]:
+        """The arrays of a batch of `rows` rows, and where they lie. Not to be called by two threads at once."""
+        lease = self._take(_bytes_of(layout, rows))
+        return arrays_in(np.asarray(lease), layout, rows), lease.block
+
+    def _take(self, size: int) -> Lease:
+        """The smallest free block of `size` bytes or more, else a new one."""
         free = [self._free.popleft() for _ in range(len(self._free))]
         fitting = [block for block in free if block.size >= size]
         chosen = min(fitting, key=lambda block: block.size) if fitting else self._new(size)
@@ -56,13 +61,12 @@ def own_block(size: int) -> Block:
     return Block(mmap.mmap(-1, size), size)
 
 
-def bytes_of(layout: Layout, rows: int) -> int:
-    """What `arrays_in` needs."""
+def _bytes_of(layout: Layout, rows: int) -> int:
     return max(sum(_aligned(rows * field.dtype.itemsize * math.prod(field.shape)) for field in layout.values()), 1)
 
 
 def arrays_in(memory: np.ndarray, layout: Layout, rows: int) -> dict[str, np.ndarray]:
-    """name -> array of `rows` rows, one after the other in `memory`, uint8[bytes_of(layout, rows)] or longer."""
+    """name -> array of `rows` rows, one after the other in `memory`, uint8[n] as long as it takes or longer."""
     found, offset = {}, 0
     for name, field in layout.items():
         size = rows * field.dtype.itemsize * math.prod(field.shape)

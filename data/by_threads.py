@@ -9,7 +9,7 @@ import grain
 import numpy as np
 
 from .bad import Bad
-from .batch_memory import BatchMemory, arrays_in, bytes_of, own_block
+from .batch_memory import BatchMemory, own_block
 from .rows import Made, Reader, Rows
 
 
@@ -36,7 +36,6 @@ class ByThreads(Reader):
         batch, part = divmod(number, self._rows.parts)
         with self._opening:
             if batch not in self._open:
-                layout, count = self._rows.layout(batch), self._rows.count
-                self._open[batch] = arrays_in(np.asarray(self._memory.take(bytes_of(layout, count))), layout, count)
+                self._open[batch], _ = self._memory.batch(self._rows.layout(batch), self._rows.count)
             out = self._open[batch]
         return self._rows.fill(batch, part, out)

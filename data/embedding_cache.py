@@ -38,7 +38,7 @@ class EmbeddingCache:
         weights: the tower whose parts are taken where others lie beside them; absent: any.
         Raises UserError where a sample of theirs is missing, or was embedded by several towers or out of another image.
         """
-        self._sources = [_parts_of(folder, name, sources[name], weights=weights) for name in sorted(sources)]
+        self._sources = [_parts_of(folder, name, sources[name], weights=weights, preprocessing=preprocessing) for name in sorted(sources)]
         headers = [part.header for parts in self._sources for part in parts]
         for header in headers:
             _check_alike(folder, header, headers[0], preprocessing)
@@ -79,8 +79,8 @@ def image_fingerprint(spec: DataSpec) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
-def _parts_of(folder: Path, name: str, source: Source, *, weights: str | None) -> list[Part]:
-    """The parts that hold all samples of a source, each once, by the tower `weights` where it made any."""
+def _parts_of(folder: Path, name: str, source: Source, *, weights: str | None, preprocessing: str) -> list[Part]:
+    """The parts that hold all samples of a source, each once, by the tower `weights` and out of the run's images where there are any."""
     parts = read_parts(folder, source.fingerprint)
     if not parts:
         raise UserError(
@@ -90,7 +90,11 @@ def _parts_of(folder: Path, name: str, source: Source, *, weights: str | None) -
     alike: dict[tuple[str, str], list[Part]] = {}  # parts of another split, and of another tower, may lie beside them
     for part in parts:
         alike.setdefault((part.path.stem.rpartition("-")[2], part.header.weights), []).append(part)
-    best = max(alike.values(), key=lambda found: (found[0].header.weights == weights, _covered(found)))
+
+    def fits(found: list[Part]) -> tuple[bool, bool, int]:
+        return found[0].header.weights == weights, found[0].header.preprocessing == preprocessing, _covered(found)
+
+    best = max(alike.values(), key=fits)
     if (covered := _covered(best)) < len(source):
         raise UserError(
             f"{SETTING} = {folder} lacks sample {covered} of the {len(source)} of {name}; accepted is a folder with all parts of it, "

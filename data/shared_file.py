@@ -30,8 +30,9 @@ class SharedFile:
         return mmap.mmap(self._file, size, offset=offset)
 
     def close(self) -> None:
-        """What is mapped stays so."""
+        """What is mapped stays so; the file can no longer grow."""
         os.close(self._file)
+        self._file = -1
 
     def __getstate__(self) -> Any:
         return DupFd(self._file)

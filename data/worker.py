@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
+import struct
 import threading
 import traceback
 from multiprocessing.connection import Connection
-from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +21,8 @@ from .rows import Rows
 from .shared_file import SharedFile
 
 Answer = list[Bad] | Exception  # the draws that could not be used, or what went wrong
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # the run's to answer
+_TASK = struct.Struct("<4q")
 
 
 class Task(NamedTuple):
@@ -29,44 +33,68 @@ class Task(NamedTuple):
     offset: int
     size: int
 
+    def to_bytes(self) -> bytes:
+        """32 bytes."""
+        return _TASK.pack(*self)
 
-def work(rows: Rows, file: SharedFile, tasks: SimpleQueue[Task], answers: Connection, threads: int) -> None:
-    """Takes tasks and answers with (batch, part, Answer) until it is killed. Signals are the run's to answer."""
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(name, signal.SIG_IGN)
-    worker = _Worker(rows, file, answers)
+
+def work(rows: Rows, *, file: SharedFile, tasks: Connection, turn: Lock, answers: Connection, threads: int) -> None:
+    """Takes tasks and answers with (batch, part, Answer) until it is killed, or the run is gone. turn: to take a task.
+
+    Begins with SIGNALS blocked, as they were when it was started.
+    """
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    maker = _Maker(rows, file=file, tasks=tasks, turn=turn, answers=answers)
     for _ in range(threads):
-        threading.Thread(target=worker.run, args=(tasks,), daemon=True).start()
+        threading.Thread(target=maker.run, daemon=True).start()
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()  # returns also where it was killed
     os._exit(1)
 
 
-class _Worker:
+class _Maker:
     """What the threads of a process share."""
 
-    def __init__(self, rows: Rows, file: SharedFile, answers: Connection):
-        self._rows, self._file, self._answers = rows, file, answers
+    def __init__(self, rows: Rows, *, file: SharedFile, tasks: Connection, turn: Lock, answers: Connection):
+        self._rows, self._file, self._tasks, self._turn, self._answers = rows, file, tasks, turn, answers
         self._sending = threading.Lock()
         self._blocks: dict[int, np.ndarray] = {}
 
-    def run(self, tasks: SimpleQueue[Task]) -> None:
-        while True:
-            task = tasks.get()
-            answer = self._made(task)
-            with self._sending:
-                self._answers.send((task.batch, task.part, answer))
+    def run(self) -> None:
+        """Never returns: without one of its threads the process ends, which the run sees, and would else wait for."""
+        try:
+            while True:
+                with self._turn:
+                    task = Task(*_TASK.unpack(self._tasks.recv_bytes()))
+                answer = self._made(task)
+                with self._sending:
+                    self._answers.send((task.batch, task.part, answer))
+        finally:
+            os._exit(1)
 
     def _made(self, task: Task) -> Answer:
         try:
             out = arrays_in(self._block(task), self._rows.layout(task.batch), self._rows.count)
             return self._rows.fill(task.batch, task.part, out)
-        except Exception as error:
-            error.add_note(f"in a process of data.workers:\n{traceback.format_exc()}")
-            return error
+        except BaseException as error:  # a panic of a library in Rust is no Exception
+            return _that_travels(error)
 
     def _block(self, task: Task) -> np.ndarray:
         if task.offset not in self._blocks:
             self._blocks[task.offset] = np.frombuffer(self._file.map(task.offset, task.size), np.uint8)
         return self._blocks[task.offset]
+
+
+def _that_travels(error: BaseException) -> Exception:
+    """The error with where it was raised; what cannot be sent to another process, as its text."""
+    told = "in a process of data.workers:\n" + "".join(traceback.format_exception(error))
+    try:
+        if isinstance(error, Exception) and type(pickle.loads(pickle.dumps(error))) is type(error):
+            error.add_note(told)
+            return error
+    except Exception:  # whatever its own methods raise
+        pass
+    return RuntimeError(told)

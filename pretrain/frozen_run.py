@@ -19,9 +19,11 @@ FILE = "frozen.json"  # {"image" or "text": `tower_fingerprint`, or null where a
 
 def keep_frozen(workdir: Path, recipe: Recipe, learner: Learner) -> None:
     """Writes what the frozen towers are of a run that begins; one that goes on has them in its checkpoints."""
-    towers = frozen_towers(learner)
-    if towers and not saved_steps(workdir):
-        given = given_towers(recipe, learner)
+    if saved_steps(workdir):
+        return
+    towers, given = frozen_towers(learner), given_towers(recipe, learner)
+    (workdir / FILE).unlink(missing_ok=True)  # of a run that ended before its first checkpoint
+    if towers:
         known = {tower: tower_fingerprint(open_weights(recipe), tower) if tower in given else None for tower in towers}
         write_atomically(workdir / FILE, json.dumps(known, indent=1) + "\n")
 

@@ -129,6 +129,7 @@ def read_plan(workdir: Path) -> dict[str, Any] | None:
         LOG.warning("%s is broken (%s) and not compared with", path, error)
         return None
     if missing:
-        LOG.warning("%s is no plan (it has no %s) and not compared with", path, " and no ".join(sorted(missing)))
+        absent = " and no ".join(sorted(missing))
+        LOG.warning("%s has no %s, as plans of this version have, and is not compared with; diptych plan makes it anew", path, absent)
         return None
     return plan

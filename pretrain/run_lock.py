@@ -53,9 +53,17 @@ def _held(workdir: Path) -> TextIO:
             ) from None
         except OSError as error:  # a file system without locks
             LOG.warning("--workdir = %s cannot be locked (%s); a second run in it would not be noticed", workdir, error.strerror)
-        if (workdir / FILE).exists():
+        if _is_at(file, workdir / FILE):
             return file
         file.close()
+
+
+def _is_at(file: TextIO, path: Path) -> bool:
+    """Whether the path still leads to the file that was opened."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _remove(path: Path) -> None:

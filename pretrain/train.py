@@ -35,7 +35,8 @@ def train(
     """Trains to `train.steps`, from the newest checkpoint of `workdir` where there is one; returns the final metrics.
 
     interrupts: entered by the caller; absent: signals do what they did before. force_data: goes on though the data are others.
-    Raises UserError before any step, with the folder as it was; Stopped (with its exit code) after a requested stop has been saved.
+    Raises UserError before any step, with the folder as it was (of several processes, where all of them find it); Stopped (with its exit
+    code) after a requested stop has been saved.
     """
     began, job, interrupts = time.monotonic(), Job(), interrupts or Interrupts()
     with contextlib.ExitStack() as stack, Failures() as failures:

@@ -45,11 +45,19 @@ def transfer_of(instruction: Instruction, placement: Placement) -> Transfer | No
         return None
     if transfer[1] == PAIRWISE:
         pairs = tuple(_firsts((int(end) // A_SLICE for end in pair), placement) for pair in PAIR.findall(target[1]))
+        if not pairs:
+            raise _unknown(target[1])
         return Transfer(kind="collective-permute", members=pairs[0], pairs=pairs)
     found = FIRST_SET.search(target[1])
-    ids = [int(each) for each in found[1].split(",")] if found else []
-    slices = ids if found and found[2] else [each // A_SLICE for each in ids]
+    if not found:
+        raise _unknown(target[1])
+    ids = [int(each) for each in found[1].split(",")]
+    slices = ids if found[2] else [each // A_SLICE for each in ids]
     return Transfer(kind=transfer[1].lower().replace("_", "-"), members=_firsts(slices, placement), pairs=())
+
+
+def _unknown(target: str) -> ValueError:
+    return ValueError(f"_xla_megascale_target = {target} of a send is spelt in a way that libtpu 0.0.51 does not have")
 
 
 def _firsts(slices: Iterable[int], placement: Placement) -> tuple[int, ...]:

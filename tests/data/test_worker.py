@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 
 from diptych import UserError
+from diptych.data.by_processes import ByProcesses
+from diptych.data.row_layout import Field
 
 SCRIPT = """
 import os, sys
@@ -66,6 +69,47 @@ def test_errors_in_a_worker_are_raised_here(shards, make_stream, tmp_path):
         os.truncate(tmp_path / f"s-{shard}.tar", 0)
     with pytest.raises(OSError, match="has changed since it was indexed"):
         next(stream)
+
+
+class Panic(BaseException):
+    """As a library in Rust raises it."""
+
+
+class Unsendable(Exception):
+    """Cannot be made anew of what it says."""
+
+    def __init__(self, first, second):
+        super().__init__(f"{first} and {second}")
+
+
+class Failing:
+    """Batch k fails in the k-th way."""
+
+    count = parts = 1
+
+    def layout(self, batch):
+        return {"number": Field((), np.dtype(np.int64))}
+
+    def fill(self, batch, part, out):
+        ways = (OSError(5, "as it is"), Panic("as its text"), Unsendable("one", "two"), ValueError("holds", threading.Lock()))
+        if batch < len(ways):
+            raise ways[batch]
+        out["number"][:] = batch
+        return []
+
+
+def test_whatever_a_worker_raises_is_raised_here():
+    reader = ByProcesses(Failing(), workers=1, threads=1)
+    for kind, said in ((OSError, "as it is"), (RuntimeError, "Panic: as its text"), (RuntimeError, "Unsendable: one and two")):
+        with pytest.raises(kind, match=said):
+            next(reader)
+    with pytest.raises(RuntimeError, match=r"ValueError: .*holds"):
+        next(reader)
+    assert next(reader).batch["number"].tolist() == [4]
+    reader.close()
+    reader.close()
+    with pytest.raises(ValueError, match="closed"):
+        next(reader)
 
 
 def test_a_worker_that_is_killed_ends_the_stream(shards, make_stream):

@@ -99,7 +99,7 @@ def test_a_plan_of_images_that_the_run_never_has_is_a_warning(run, caplog, monke
     assert level == "WARNING" and text.endswith("-60.0% FLOPs; image = 16 x 32, planned with 16 x 48")
 
 
-@pytest.mark.parametrize(("plan", "why"), [("{", "is broken"), ("{}", "is no plan (it has no batch_shapes and no batch_size")])
+@pytest.mark.parametrize(("plan", "why"), [("{", "is broken"), ("{}", "has no batch_shapes and no batch_size")])
 def test_no_run_waits_for_a_broken_plan(run, caplog, plan, why):
     (level, text), _ = said(run, caplog, plan)
     assert level == "WARNING" and why in text
