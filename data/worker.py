@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 import signal
 import struct
 import threading
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import UserError
 from .bad import Bad
 from .batch_memory import arrays_in
 from .rows import Rows
@@ -89,12 +89,11 @@ class _Maker:
 
 
 def _that_travels(error: BaseException) -> Exception:
-    """The error with where it was raised; what cannot be sent to another process, as its text."""
+    """What the run answers to keeps its kind and its words; all else becomes its text. An error as it is may not survive a pipe."""
     told = "in a process of data.workers:\n" + "".join(traceback.format_exception(error))
-    try:
-        if isinstance(error, Exception) and type(pickle.loads(pickle.dumps(error))) is type(error):
-            error.add_note(told)
-            return error
-    except Exception:  # whatever its own methods raise
-        pass
+    for kind in (UserError, OSError):
+        if isinstance(error, kind):
+            said = kind(str(error))
+            said.add_note(told)
+            return said
     return RuntimeError(told)
