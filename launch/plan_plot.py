@@ -35,7 +35,7 @@ def memory_parts(values: Mapping[str, Any]) -> dict[str, float]:
         parts |= {name.removesuffix("_gib"): values[name] for name in SPLIT}
     else:
         parts["temporaries"] = values.get("temporaries_gib", max(values["peak_hbm_gib"] - sum(parts.values()), 0.0))
-    return parts | {"outputs": values.get("outputs_gib", 0.0)}
+    return parts | {"outputs": values.get("outputs_gib", 0.0), "program": values.get("program_gib", 0.0)}
 
 
 def draw_memory(axes: Axes, parts: Mapping[str, float], *, usable: float, peak: float) -> None:

@@ -110,7 +110,7 @@ def values_of(found: RecipePlan) -> dict[str, Any]:
         "arguments_gib": found.argument_gib(),
     }
     if memory := plan.weight.memory:
-        values |= {"temporaries_gib": memory.temporaries / GIB, "outputs_gib": memory.outputs / GIB}
+        values |= {"temporaries_gib": memory.temporaries / GIB, "outputs_gib": memory.outputs / GIB, "program_gib": memory.code / GIB}
     return values | flops_of(found) | time_of(found) | loss_of(found) | {"compile_seconds": plan.weight.compile_seconds}
 
 

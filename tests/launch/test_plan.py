@@ -85,7 +85,8 @@ def test_a_search_ends_with_its_frontier(planned):
 def test_the_bar_is_of_all_that_a_device_holds(planned):
     values = planned[2]
     parts = memory_parts(values)
-    assert sum(parts.values()) == pytest.approx(sum(values["arguments_gib"].values()) + values["temporaries_gib"] + values["outputs_gib"])
+    held = sum(values["arguments_gib"].values()) + sum(values[f"{part}_gib"] for part in ("temporaries", "outputs", "program"))
+    assert sum(parts.values()) == pytest.approx(held)
     split = memory_parts(values | {"activations_gib": 1.0, "loss_gib": 2.0})
     assert (split["activations"], split["loss"]) == (1.0, 2.0) and "temporaries" not in split
 
