@@ -47,7 +47,8 @@ def test_softmax_curve_is_that_of_one_device(tiny_recipe, one_device, sizes):
     np.testing.assert_allclose(losses(tiny_recipe("clip"), sizes, batches), expected["clip"], rtol=1e-5)
 
 
-@pytest.mark.parametrize(("kind", "sizes"), [("siglip", (2, 4, 1)), ("coca", (1, 4, 2))], ids=str)
+@pytest.mark.parametrize("kind", ["siglip", "coca"])
+@pytest.mark.parametrize("sizes", [(1, 4, 2), (2, 4, 1)], ids=str)
 def test_other_objectives_curves_are_those_of_one_device(tiny_recipe, one_device, kind, sizes):
     batches, expected = one_device
     np.testing.assert_allclose(losses(tiny_recipe(kind), sizes, batches), expected[kind], rtol=1e-5)
